@@ -1,0 +1,284 @@
+"""Would this order be issued? All problems at once, before anything is sent (RULES C, K1, N3 to N5). Pure: facts in, answers out.
+
+A documented fact refuses, an inferred one warns. `send_anyway` turns refusals into warnings, save what cannot be sent at all.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+
+from models.choosing import SSL, choose_organization, choose_profile, departments, orders_ssl, path
+from models.errors import InputError
+from models.names import RequestedNames, domain_of, problem_with_public_name, requested_names
+from models.parameters import CUSTOM_FIELD_MAX, EXTERNAL_REQUESTER_MAX, OrderParameters
+from models.reference import CertificateProfile, CustomField, Domain, Organization
+
+Level = Literal["never", "refuse", "warn"]
+FRESH_FOR = timedelta(days=1)
+"""A domain state older than this is read again before it decides (RULES C2)."""
+
+_EC_WORDS = frozenset({"EC", "ECC", "ECDSA"})
+_CURVES = {"p256": "P-256", "secp256r1": "P-256", "prime256v1": "P-256", "256": "P-256", "p384": "P-384", "secp384r1": "P-384", "384": "P-384"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReferenceFacts:
+    """The synced reference data of one account."""
+
+    organizations: Sequence[Organization]
+    domains: Sequence[Domain]
+    profiles: Sequence[CertificateProfile]
+    custom_fields: Sequence[CustomField]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """What stands against an order. `never` cannot be sent, `refuse` yields to send_anyway, `warn` only says it."""
+
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckedOrder:
+    """An order in SCM's terms. Ids are None where a text could not be resolved; then a problem of level `never` says so."""
+
+    names: RequestedNames | None
+    organization: Organization | None = None
+    profile: CertificateProfile | None = None
+    organization_id: int | None = None
+    profile_id: int | None = None
+    term_days: int | None = None
+    external_requester_emails: tuple[str, ...] = ()
+    custom_fields: tuple[tuple[str, str], ...] = ()
+    domain_ids: frozenset[int] = field(default_factory=frozenset)
+    private: bool = False
+    problems: tuple[Problem, ...] = ()
+
+    def against(self, *, send_anyway: bool) -> list[str]:
+        """What refuses the order."""
+        return [problem.text for problem in self.problems if problem.level == "never" or (problem.level == "refuse" and not send_anyway)]
+
+    def said(self, *, send_anyway: bool) -> list[str]:
+        """What is said and does not refuse it."""
+        return [problem.text for problem in self.problems if problem.level == "warn" or (problem.level == "refuse" and send_anyway)]
+
+
+def check_order(
+    wish: OrderParameters, facts: ReferenceFacts, *, defaults: Mapping[str, Any], private_profiles: Sequence[str], today: date,
+    csr_key: tuple[str, str] | None = None,
+) -> CheckedOrder:
+    """Everything that can be said of an order before it is sent. `csr_key` is algorithm and size of a customer's own CSR."""
+    problems: list[Problem] = []
+    organization, organization_id = _organization(wish, facts, problems)
+    profile, profile_id = _profile(wish, facts, organization, problems)
+    private = profile is not None and bool({profile.name.casefold(), str(profile.id)} & {name.casefold() for name in private_profiles})
+    names = _names(wish, problems)
+    term = wish.term_days
+    if profile is not None:
+        term = term or max(profile.terms, default=None)
+        problems += _terms(term, profile)
+        problems += _key(*(csr_key or (wish.key_algorithm, wish.size)), profile)
+    elif term is None:
+        problems.append(Problem(level="never", text="term_days is needed, since the profile and its terms are not known"))
+    domain_ids: set[int] = set()
+    if names is not None:
+        problems += _public(names, private=private)
+        problems += _domains(names, facts, organization, domain_ids, private=private, today=today)
+    custom = _custom_fields(wish, facts, defaults, problems)
+    emails = wish.external_requester_emails or tuple(defaults.get("external_requester_emails") or ())
+    if len(", ".join(emails)) > EXTERNAL_REQUESTER_MAX:
+        problems.append(Problem(level="never", text=f"the external requesters are longer than {EXTERNAL_REQUESTER_MAX} characters when joined"))
+    return CheckedOrder(
+        names=names, organization=organization, profile=profile, organization_id=organization_id, profile_id=profile_id, term_days=term,
+        external_requester_emails=emails, custom_fields=custom, domain_ids=frozenset(domain_ids), private=private, problems=tuple(problems),
+    )
+
+
+def _organization(wish: OrderParameters, facts: ReferenceFacts, problems: list[Problem]) -> tuple[Organization | None, int | None]:
+    try:
+        found = choose_organization(wish.organization, facts.organizations)
+    except InputError as error:
+        number = int(wish.organization) if wish.organization.isdigit() else None
+        problems.append(Problem(level="never" if number is None else "refuse", text=str(error)))
+        return None, number
+    if found.api_allowed is False:
+        problems.append(Problem(level="refuse", text=(
+            f"organization {path(found)} ({found.id}) does not allow orders by API: an SCM administrator must enable it there"
+        )))
+    if not orders_ssl(found):
+        own = "; ".join(f"{path(one)} ({one.id})" for one in departments(found, facts.organizations))
+        problems.append(Problem(level="refuse", text=(
+            f"organization {path(found)} ({found.id}) has no SSL certificates of its own" + (f": order for a department: {own}" if own else "")
+        )))
+    return found, found.id
+
+
+def _profile(
+    wish: OrderParameters, facts: ReferenceFacts, organization: Organization | None, problems: list[Problem]
+) -> tuple[CertificateProfile | None, int | None]:
+    offered = [one for one in facts.profiles if organization is None or organization.id in one.organization_ids]
+    try:
+        found = choose_profile(wish.certificate_profile, offered)
+    except InputError as error:
+        number = int(wish.certificate_profile) if wish.certificate_profile.isdigit() else None
+        elsewhere = f" for organization {path(organization)} ({organization.id})" if organization else ""
+        text = str(error).replace(" is unknown", f" is not offered{elsewhere}")
+        problems.append(Problem(level="never" if number is None else "refuse", text=text))
+        return next((one for one in facts.profiles if one.id == number), None), number
+    return found, found.id
+
+
+def _names(wish: OrderParameters, problems: list[Problem]) -> RequestedNames | None:
+    try:
+        names = requested_names(wish.common_name, wish.subject_alternative_names)
+    except InputError as error:
+        problems += [Problem(level="never", text=text) for text in error.problems]
+        return None
+    problems += [Problem(level="warn", text=note) for note in names.notes]
+    return names
+
+
+def _terms(term: int | None, profile: CertificateProfile) -> Iterator[Problem]:
+    if term is None:
+        yield Problem(level="never", text=f"profile {profile.name} names no term: give term_days")
+    elif profile.terms and term not in profile.terms:
+        yield Problem(level="refuse", text=(
+            f"profile {profile.name} has no term of {term} days: choose one of {', '.join(str(days) for days in sorted(profile.terms))}"
+        ))
+
+
+def _key(algorithm: str, size: str, profile: CertificateProfile) -> Iterator[Problem]:
+    """RULES K1: SCM's words for keys are compared without case and spelling; a profile that names no EC at all only warns."""
+    offered: dict[str, set[str]] = {}
+    for word, sizes in profile.key_types.items():
+        offered.setdefault("EC" if word.upper() in _EC_WORDS else word.upper(), set()).update(_size(one) for one in sizes)
+    if not offered:
+        return
+    if algorithm not in offered:
+        level: Level = "warn" if algorithm == "EC" else "refuse"
+        yield Problem(level=level, text=f"profile {profile.name} names no {algorithm} keys, only {', '.join(sorted(offered))}; SCM may refuse the order")
+    elif offered[algorithm] and size not in offered[algorithm]:
+        yield Problem(level="refuse", text=(
+            f"profile {profile.name} has no {algorithm} keys of size {size}: choose one of {', '.join(sorted(offered[algorithm]))}"
+        ))
+
+
+def _size(word: str) -> str:
+    bare = re.sub(r"[\s_-]", "", word.lower())
+    return _CURVES.get(bare, word.strip())
+
+
+def _public(names: RequestedNames, *, private: bool) -> Iterator[Problem]:
+    for name in names.names:
+        if not private and (why := problem_with_public_name(name)):
+            yield Problem(level="refuse", text=(
+                f"{why} If this profile belongs to a private CA, name it in CERTFLOW_PRIVATE_PROFILES or order with send_anyway."
+            ))
+
+
+def _domains(
+    names: RequestedNames, facts: ReferenceFacts, organization: Organization | None, used: set[int], *, private: bool, today: date
+) -> Iterator[Problem]:
+    """RULES N4, C1, C3. Each domain is judged once, with the names that need it."""
+    registered = {domain.name: domain for domain in facts.domains}
+    needed: dict[str | None, list[str]] = {}
+    for name in names.names:
+        if private or problem_with_public_name(name) is None:
+            needed.setdefault(domain_of(name, registered), []).append(name)
+    refuse: Level = "warn" if private else "refuse"
+    for domain_name, its_names in needed.items():
+        who = _some(its_names)
+        if domain_name is None:
+            yield Problem(level=refuse, text=f"no registered domain covers {who}: register and delegate it in SCM")
+            continue
+        domain = registered[domain_name]
+        used.add(domain.id)
+        yield from _domain_state(domain, who, refuse, today)
+        if organization is not None and domain.delegations is not None:
+            yield from _delegation(domain, organization, its_names, refuse)
+
+
+def _domain_state(domain: Domain, who: str, refuse: Level, today: date) -> Iterator[Problem]:
+    if domain.suspended:
+        yield Problem(level="warn", text=f"domain {domain.name} is suspended in SCM; {who} may not be issued")
+    if domain.delegation_active is False:
+        yield Problem(level="warn", text=f"the delegation of domain {domain.name} waits for approval in SCM")
+    if domain.validation_status in {"not_validated", "expired"}:
+        state = "has expired" if domain.validation_status == "expired" else "is missing"
+        yield Problem(level=refuse, text=f"the validation (DCV) of domain {domain.name} {state}: validate it in SCM, then order {who}")
+    elif domain.validation_expires_on is not None and domain.validation_expires_on < today:
+        yield Problem(level=refuse, text=(
+            f"the validation (DCV) of domain {domain.name} ended on {domain.validation_expires_on}: validate it in SCM, then order {who}"
+        ))
+
+
+def _delegation(domain: Domain, organization: Organization, names: list[str], refuse: Level) -> Iterator[Problem]:
+    mine = [one for one in domain.delegations or [] if one["organization_id"] == organization.id]
+    if not mine:
+        parents = [one for one in domain.delegations or [] if one["organization_id"] == organization.parent_id]
+        yield Problem(level="warn" if parents else refuse, text=(
+            f"domain {domain.name} is not delegated to {path(organization)} ({organization.id})"
+            + (", only to its organization" if parents else "") + ": delegate it in SCM"
+        ))
+        return
+    if not any(SSL in one["certificate_types"] for one in mine if one["certificate_types"]) and any(one["certificate_types"] for one in mine):
+        yield Problem(level=refuse, text=f"domain {domain.name} is delegated to {path(organization)} ({organization.id}), but not for SSL")
+    elif not any(one["active"] for one in mine):
+        yield Problem(level="warn", text=f"the delegation of domain {domain.name} to {path(organization)} ({organization.id}) waits for approval")
+    allowed = {privilege for one in mine for privilege in one["privileges"]}
+    for name in names:
+        if allowed and not (_privileges(name, domain.name) & allowed):
+            yield Problem(level="warn", text=(
+                f"{path(organization)} has only {', '.join(sorted(allowed))} on domain {domain.name}; SCM may refuse {name}"
+            ))
+
+
+def _privileges(name: str, domain: str) -> set[str]:
+    """Each of these alone would allow the name (RULES N4; which level a deeper wildcard needs is inferred)."""
+    base = domain.removeprefix("*.")
+    if name.startswith("*."):
+        return {"WILDCARD_1ST_LEVEL"} if name.removeprefix("*.") == base else {"WILDCARD_2ND_LEVEL"}
+    return {"DOMAIN"} if name == base else {"SUBDOMAIN"}
+
+
+def _custom_fields(
+    wish: OrderParameters, facts: ReferenceFacts, defaults: Mapping[str, Any], problems: list[Problem]
+) -> tuple[tuple[str, str], ...]:
+    """By name or id; the account's defaults fill what was not given (RULES C4)."""
+    fields = {one.name.casefold(): one for one in facts.custom_fields} | {str(one.id): one for one in facts.custom_fields}
+    values: dict[str, str] = {}
+    for given, source in ((dict(defaults.get("custom_fields") or {}), "the account's defaults"), (wish.custom_fields, "custom_fields")):
+        for key, value in given.items():
+            found = fields.get(str(key).casefold())
+            if found is None:
+                known = ", ".join(sorted(one.name for one in facts.custom_fields)) or "none"
+                problems.append(Problem(level="refuse", text=f"{source}: there is no custom field {key!r}; the account has {known}"))
+                values[str(key)] = str(value)
+                continue
+            values[found.name] = str(value)
+            problems += _value(found, str(value))
+    for one in facts.custom_fields:
+        if one.mandatory and one.active and not values.get(one.name):
+            problems.append(Problem(level="refuse", text=f"custom field {one.name!r} is mandatory: give it, or a default for the account"))
+    return tuple((name, value) for name, value in values.items() if value)
+
+
+def _value(custom_field: CustomField, value: str) -> Iterator[Problem]:
+    if len(value) > CUSTOM_FIELD_MAX:
+        yield Problem(level="never", text=f"custom field {custom_field.name!r} is longer than {CUSTOM_FIELD_MAX} characters")
+    elif custom_field.input_type == "TEXT_OPTION" and custom_field.options and value and value not in custom_field.options:
+        yield Problem(level="refuse", text=f"custom field {custom_field.name!r} must be one of {', '.join(custom_field.options)}")
+    elif custom_field.input_type == "DATE" and value:
+        try:
+            datetime.strptime(value, "%Y-%m-%d")  # noqa: DTZ007 - a day of the calendar, no moment
+        except ValueError:
+            yield Problem(level="refuse", text=f"custom field {custom_field.name!r} must be a date such as 2026-03-31")
+    elif custom_field.input_type == "NUMBER" and value and not re.fullmatch(r"-?\d+(\.\d+)?", value):
+        yield Problem(level="refuse", text=f"custom field {custom_field.name!r} must be a number")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

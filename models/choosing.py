@@ -1,0 +1,81 @@
+"""Which organization and which profile a text means (RULES N5). Pure: reference data in, a row or an explained refusal out.
+
+Both may be given as name or id, and may be followed by ` (id)`, as a drop-down shows them; an organization also as `Parent / Department`.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from models.errors import InputError
+from models.reference import CertificateProfile, Organization
+
+_WITH_ID = re.compile(r"^(?P<text>.*\S)\s*\((?P<id>\d{1,12})\)$")
+_SHOWN = 30
+SSL = "SSL"
+
+Row = TypeVar("Row", Organization, CertificateProfile)
+
+
+def path(organization: Organization) -> str:
+    """`Parent / Department` of a department, the name of an organization."""
+    return f"{organization.parent_name} / {organization.name}" if organization.parent_name else organization.name
+
+
+def choose_organization(text: str, organizations: Sequence[Organization]) -> Organization:
+    """The organization or department that is meant. Raises: InputError with the candidates."""
+    found = _by_text(text, organizations, lambda organization: {organization.name, path(organization)}, _spelled)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"organization {text!r} is not unique: give one of " + _listed(f"{path(one)} ({one.id})" for one in found))
+    raise InputError(f"organization {text!r} is unknown: " + _choices(f"{path(one)} ({one.id})" for one in organizations))
+
+
+def choose_profile(text: str, profiles: Sequence[CertificateProfile]) -> CertificateProfile:
+    """The certificate profile that is meant. Raises: InputError with the candidates."""
+    found = _by_text(text, profiles, lambda profile: {profile.name}, str.casefold)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"certificate profile {text!r} is not unique: give one of " + _listed(f"{one.name} ({one.id})" for one in found))
+    raise InputError(f"certificate profile {text!r} is unknown: " + _choices(f"{one.name} ({one.id})" for one in profiles))
+
+
+def orders_ssl(organization: Organization) -> bool:
+    """Whether certificates may be ordered for it itself; True where SCM did not say (contract 9.14)."""
+    return organization.certificate_types is None or SSL in organization.certificate_types
+
+
+def departments(organization: Organization, organizations: Sequence[Organization]) -> list[Organization]:
+    """The departments of an organization."""
+    return [one for one in organizations if one.parent_id == organization.id]
+
+
+def _by_text(text: str, rows: Sequence[Row], names: Callable[[Row], set[str]], spelled: Callable[[str], str]) -> list[Row]:
+    """By id, else by name; with a trailing id that id decides, unless somebody's name really ends like that."""
+    by_name = [row for row in rows if spelled(text) in {spelled(name) for name in names(row)}]
+    if by_name:
+        return by_name
+    with_id = _WITH_ID.match(text)
+    wanted = with_id["id"] if with_id else text.strip()
+    if not wanted.isdigit():
+        return []
+    found = [row for row in rows if row.id == int(wanted)]
+    if with_id:
+        found = [row for row in found if spelled(with_id["text"]) in {spelled(name) for name in names(row)}]
+    return found
+
+
+def _spelled(text: str) -> str:
+    return " / ".join(part.strip() for part in text.casefold().split("/"))
+
+
+def _choices(candidates: Iterable[str]) -> str:
+    listed = _listed(candidates)
+    return f"choose one of {listed}" if listed else "the account offers none; run sync-reference-data if that has changed"
+
+
+def _listed(candidates: Iterable[str]) -> str:
+    texts = sorted(candidates)
+    return "; ".join(texts[:_SHOWN]) + (f" and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else "")

@@ -1,0 +1,89 @@
+"""What a flow answers: ids, counts and sentences, no secrets. Programs read it from the artifact `summary-<flow run id>`."""
+
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+Severity = Literal["error", "warning", "unknown"]
+
+
+class Summary(BaseModel):
+    """What all summaries share."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Finding(Summary):
+    """Something a person should know about an account, with what to do."""
+
+    severity: Severity
+    code: str
+    message: str
+    mended_by: str = ""
+    """Who can mend it: SCM administrator, Certflow operator, domain owner."""
+
+
+class AccountSummary(Summary):
+    """check_account."""
+
+    healthy: bool
+    findings: tuple[Finding, ...] = ()
+
+
+class Counted(Summary):
+    """What a sync saw of one kind."""
+
+    seen: int = 0
+    new: int = 0
+    changed: int = 0
+    vanished: int = 0
+
+
+class SyncSummary(Summary):
+    """sync_reference_data. A kind that was not asked for counts zero."""
+
+    organizations: Counted = Counted()
+    domains: Counted = Counted()
+    certificate_profiles: Counted = Counted()
+    custom_fields: Counted = Counted()
+    calls: int = 0
+
+
+class ImportSummary(Summary):
+    """import_orders."""
+
+    orders_seen: int = 0
+    orders_new: int = 0
+    orders_changed: int = 0
+    certificates_fetched: int = 0
+    certificates_waiting: int = 0
+    unreadable: int = 0
+    settled: int = 0
+    calls: int = 0
+    problems: tuple[str, ...] = ()
+
+
+class OrderSummary(Summary):
+    """order_certificate."""
+
+    order_id: UUID | None
+    ssl_id: int | None
+    status: str
+    notes: tuple[str, ...] = ()
+
+
+class PollSummary(Summary):
+    """poll_orders."""
+
+    orders_checked: int = 0
+    orders_changed: int = 0
+    certificates_fetched: int = 0
+    certificates_waiting: int = 0
+    settled: int = 0
+    in_doubt: int = 0
+    failed: int = 0
+    sent: int = 0
+    delivered: int = 0
+    calls: int = 0
+    problems: tuple[str, ...] = ()

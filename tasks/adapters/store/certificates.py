@@ -1,0 +1,136 @@
+"""Queries of the repository: what is fetched, what waits, what counts as a licence (RULES D4)."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, exists, func, text, update
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, select
+
+from models.orders import Certificate, CertificateOrder, Submission
+from models.status import OrderStatus
+
+LICENCE_LOCK = 0x636572746C6963
+"""PostgreSQL advisory lock: counting and inserting must not interleave. SQLite's writers are one after the other anyway."""
+
+
+def of_order(session: Session, order_id: UUID) -> list[Certificate]:
+    """An order's certificates, newest first, removed ones left out."""
+    return list(session.exec(
+        select(Certificate).where(Certificate.order_id == order_id, col(Certificate.removed_at).is_(None))
+        .order_by(col(Certificate.not_before).desc(), col(Certificate.fetched_at).desc())
+    ))
+
+
+def certificate(session: Session, id_: UUID) -> Certificate | None:
+    """One certificate of the repository."""
+    return session.get(Certificate, id_, populate_existing=True)
+
+
+def not_fetched(
+    session: Session, account: str, *, after: int = 0, most: int = 500, order_ids: Iterable[UUID] | None = None
+) -> list[CertificateOrder]:
+    """Issued orders whose newest certificate is not in the repository, by sslId above `after`.
+
+    One that may never be delivered does not count: SCM is asked again (RULES D3).
+    """
+    here = exists().where(
+        col(Certificate.order_id) == col(CertificateOrder.id), col(Certificate.never_deliver).is_(False),
+        col(CertificateOrder.serial_number).is_(None) | (col(Certificate.serial_number) == col(CertificateOrder.serial_number)),
+    )
+    query = select(CertificateOrder).where(
+        CertificateOrder.account == account, CertificateOrder.status == OrderStatus.ISSUED, col(CertificateOrder.ssl_id) > after,
+        col(CertificateOrder.deleted_at).is_(None), ~here,
+    )
+    if order_ids is not None:
+        query = query.where(col(CertificateOrder.id).in_(list(order_ids)))
+    return list(session.exec(query.order_by(col(CertificateOrder.ssl_id)).limit(most)))
+
+
+def not_delivered(session: Session, account: str, order_ids: Iterable[UUID] | None = None) -> list[Certificate]:
+    """Fetched certificates of orders with a live name that no live entry got yet and nothing holds back."""
+    newer = aliased(Certificate)
+    query = select(Certificate).join(CertificateOrder, col(Certificate.order_id) == col(CertificateOrder.id)).where(
+        CertificateOrder.account == account, col(CertificateOrder.live_name).is_not(None), CertificateOrder.status == OrderStatus.ISSUED,
+        col(CertificateOrder.deleted_at).is_(None), col(Certificate.delivered_at).is_(None), col(Certificate.removed_at).is_(None),
+        col(Certificate.held_because).is_(None),
+        ~exists().where(col(newer.order_id) == col(Certificate.order_id), col(newer.not_before) > col(Certificate.not_before)),
+    )
+    if order_ids is not None:
+        query = query.where(col(Certificate.order_id).in_(list(order_ids)))
+    return list(session.exec(query))
+
+
+def held(session: Session, account: str) -> list[tuple[CertificateOrder, Certificate]]:
+    """Certificates that are stored and not delivered, with their order (RULES D3)."""
+    return list(session.exec(
+        select(CertificateOrder, Certificate).join(Certificate, col(Certificate.order_id) == col(CertificateOrder.id)).where(
+            CertificateOrder.account == account, col(Certificate.held_because).is_not(None), col(Certificate.removed_at).is_(None),
+            CertificateOrder.status == OrderStatus.ISSUED,
+        )
+    ).all())
+
+
+def held_of(session: Session, order_id: UUID) -> Certificate | None:
+    """The order's newest certificate, if it is held."""
+    newest = next(iter(of_order(session, order_id)), None)
+    return newest if newest is not None and newest.held_because and newest.delivered_at is None else None
+
+
+def licences_used(session: Session, *, now: datetime) -> int:
+    """Certificates that count: over all accounts, not expired, revoked, removed or superseded (RULES D4)."""
+    return session.exec(select(func.count()).select_from(Certificate).join(
+        CertificateOrder, col(Certificate.order_id) == col(CertificateOrder.id)
+    ).where(
+        col(Certificate.removed_at).is_(None), col(Certificate.not_after) > now, CertificateOrder.status != OrderStatus.REVOKED, ~_superseded()
+    )).one()
+
+
+def add(session: Session, new: Certificate, *, limit: int | None, now: datetime) -> bool:
+    """Put a certificate into the repository; False when the licence limit leaves no room. Counting and adding are one step.
+
+    A certificate that takes its predecessor's place (a reissue, a renewal) never waits. Already here: True.
+    """
+    if limit is not None and session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LICENCE_LOCK})
+    if session.exec(select(Certificate.id).where(Certificate.order_id == new.order_id, Certificate.sha256 == new.sha256)).first():
+        return True
+    if limit is not None and not _takes_a_place(session, new.order_id, now=now) and licences_used(session, now=now) >= limit:
+        return False
+    session.add(new)
+    session.flush()
+    return True
+
+
+def delivered(session: Session, id_: UUID, *, version: int, now: datetime) -> None:
+    """Remember that the certificate is in its live entry, as that version."""
+    session.execute(update(Certificate).where(col(Certificate.id) == id_).values(delivered_at=now, live_version=version))
+
+
+def submission_for(session: Session, order_id: UUID, public_key_sha256: str) -> Submission | None:
+    """The order's submission whose key a certificate carries."""
+    return session.exec(
+        select(Submission).where(Submission.order_id == order_id, Submission.public_key_sha256 == public_key_sha256)
+    ).first()
+
+
+def _superseded() -> ColumnElement[bool]:
+    newer, successor, its_certificate = aliased(Certificate), aliased(CertificateOrder), aliased(Certificate)
+    reissued = exists().where(
+        col(newer.order_id) == col(Certificate.order_id), col(newer.not_before) > col(Certificate.not_before), col(newer.removed_at).is_(None),
+    )
+    renewed = exists().where(
+        col(successor.predecessor_id) == col(Certificate.order_id), col(its_certificate.order_id) == col(successor.id),
+        col(its_certificate.removed_at).is_(None),
+    )
+    return reissued | renewed
+
+
+def _takes_a_place(session: Session, order_id: UUID, *, now: datetime) -> bool:
+    order = session.get(CertificateOrder, order_id)
+    assert order is not None  # noqa: S101 - the foreign key says so
+    places = [order_id, *([order.predecessor_id] if order.predecessor_id else [])]
+    return session.exec(select(Certificate.id).where(
+        col(Certificate.order_id).in_(places), col(Certificate.removed_at).is_(None), col(Certificate.not_after) > now
+    )).first() is not None

@@ -1,0 +1,117 @@
+"""The database: opening, transactions, and its errors in our words.
+
+SQLite runs in WAL mode with a busy timeout of 30 s, and a writing transaction takes its lock at the start, so that two writers wait
+for each other instead of failing in the middle.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
+from sqlmodel import Session
+
+from models.errors import ConflictError, SetupError, TransientError
+
+BUSY_TIMEOUT_MS = 30_000
+READING = "certflow_reading"
+"""Execution option of a transaction that only reads: SQLite needs no lock for it."""
+
+_WORTH_WAITING = (
+    "database is locked", "connection", "server closed", "terminating", "starting up", "shutting down", "too many clients", "deadlock",
+    "serialize", "recovery mode", "timeout",
+)
+
+
+class Store:
+    """Our database. `with store.transaction() as session:` is one transaction; helpers never commit; no network call inside."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def __repr__(self) -> str:
+        return f"Store({self.engine.dialect.name})"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A transaction that may write.
+
+        Raises: ConflictError when somebody wrote the same thing first, TransientError when the database is busy or away,
+        SetupError when it cannot work like this.
+        """
+        with _our_errors(), Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A transaction that only reads. Raises as `transaction`."""
+        with _our_errors(), self.engine.connect().execution_options(**{READING: True}) as connection, \
+                Session(connection, expire_on_commit=False) as session:
+            yield session
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for `sqlite:///path` or `postgresql+psycopg://...` (`postgresql://` and `postgres://` mean psycopg 3 too).
+
+    Raises: SetupError for an address that cannot be used; the address, which may hold a password, is not repeated.
+    """
+    try:
+        address = make_url(url)
+        if address.get_backend_name() in {"postgresql", "postgres"}:
+            address = address.set(drivername="postgresql+psycopg")
+        elif address.get_backend_name() != "sqlite":
+            raise SetupError("CERTFLOW_DATABASE_URL must begin with sqlite:/// or postgresql://")
+        options: dict[str, Any] = {"connect_args": {"timeout": BUSY_TIMEOUT_MS / 1000}} if address.get_backend_name() == "sqlite" \
+            else {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
+        engine = create_engine(address, hide_parameters=True, **options)
+    except (ArgumentError, NoSuchModuleError, ValueError, ImportError):
+        raise SetupError("CERTFLOW_DATABASE_URL is not a database address: use sqlite:///file or postgresql://user@host/name") from None
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None    # pysqlite would begin late and without the lock; _begin_sqlite does it
+    cursor = connection.cursor()
+    for pragma in ("journal_mode = WAL", f"busy_timeout = {BUSY_TIMEOUT_MS}", "foreign_keys = ON", "synchronous = FULL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(READING) else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _our_errors() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError as error:
+        raise ConflictError(f"somebody wrote the same thing first ({_first_line(error)})") from None
+    except OperationalError as error:
+        raise operational(error) from None
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise TransientError(f"the connection to the database broke ({_first_line(error)})") from None
+        raise SetupError(f"the database refused a statement ({_first_line(error)})") from None
+
+
+def operational(error: DBAPIError) -> TransientError | SetupError:
+    """The database's own trouble in our words: busy or away is worth another try, the rest needs a person."""
+    said = _first_line(error)
+    if "no such table" in said or "does not exist" in said:
+        return SetupError(f"the database lacks its tables or is missing ({said}): run `python -m deployments migrate`")
+    if any(word in said.lower() for word in _WORTH_WAITING) and "authentication" not in said:
+        return TransientError(f"the database is busy or not reachable ({said})")
+    if "full" in said:
+        return SetupError(f"the disk of the database is full ({said}): make room; nothing half written is kept")
+    return SetupError(f"the database cannot be used ({said}): check CERTFLOW_DATABASE_URL and its file or server")
+
+
+def _first_line(error: DBAPIError) -> str:
+    lines = str(error.orig).strip().splitlines()
+    return f"{type(error.orig).__name__}: {lines[0][:300] if lines else 'no text'}"

@@ -1,0 +1,269 @@
+"""Queries of orders, and the upsert of what SCM showed: in batches, with one query to learn what is known."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, insert, update
+from sqlmodel import Session, col, select
+
+from models.errors import ConflictError, NotFoundError
+from models.marker import marked_by
+from models.orders import IMPORTED, Certificate, CertificateOrder, OrderEvent, Submission
+from models.records import OrderRecord
+from models.status import OPEN_AT_SCM, UNSETTLED_HERE, OrderStatus, order_status
+
+_COPIED = (
+    "organization_id", "organization_name", "term_days", "serial_number", "requester", "requested_via", "requested_at", "approved_at",
+    "issued_at", "expires_at", "revoked_at", "declined_at", "replaced_at",
+)
+"""Facts that are SCM's to say, whoever placed the order; an absent one keeps what we have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upserted:
+    """What a batch did. `unreadable` names rows that keep their old status or could not be taken, one sentence each."""
+
+    seen: int = 0
+    new: int = 0
+    changed: int = 0
+    unreadable: tuple[str, ...] = ()
+
+
+def record_event(
+    session: Session, order_id: UUID, kind: str, detail: str = "", *, now: datetime, run: str | None, by: str = ""
+) -> None:
+    """Write down that something happened to an order."""
+    session.execute(insert(OrderEvent), [_event(order_id, kind, detail, now=now, run=run, by=by)])
+
+
+def _event(order_id: UUID, kind: str, detail: str, *, now: datetime, run: str | None, by: str = "") -> dict[str, Any]:
+    return {"order_id": order_id, "at": now, "kind": kind, "detail": detail[:2000], "flow_run_id": run, "requested_by": by}
+
+
+def order(session: Session, id_: UUID) -> CertificateOrder:
+    """Raises: NotFoundError."""
+    found = session.get(CertificateOrder, id_, populate_existing=True)
+    if found is None:
+        raise NotFoundError(f"there is no order {id_}")
+    return found
+
+
+def by_ssl_ids(session: Session, account: str, ssl_ids: Iterable[int]) -> dict[int, CertificateOrder]:
+    """The account's orders with these SCM ids."""
+    found = session.exec(select(CertificateOrder).where(CertificateOrder.account == account, col(CertificateOrder.ssl_id).in_(list(ssl_ids))))
+    return {row.ssl_id: row for row in found if row.ssl_id is not None}
+
+
+def history(session: Session, id_: UUID) -> list[OrderEvent]:
+    """What happened to an order, oldest first."""
+    return list(session.exec(select(OrderEvent).where(OrderEvent.order_id == id_).order_by(col(OrderEvent.at), col(OrderEvent.id))))
+
+
+def open_orders(session: Session, account: str) -> list[CertificateOrder]:
+    """Orders that SCM knows and has not decided, oldest request first."""
+    return list(session.exec(
+        select(CertificateOrder).where(
+            CertificateOrder.account == account, col(CertificateOrder.status).in_(OPEN_AT_SCM), col(CertificateOrder.ssl_id).is_not(None),
+            col(CertificateOrder.deleted_at).is_(None),
+        ).order_by(col(CertificateOrder.requested_at))
+    ))
+
+
+def named(session: Session, account: str, name: str) -> list[CertificateOrder]:
+    """The account's orders that a text means: an sslId, an order's UUID or a common name; newest first. Deleted ones do not count."""
+    query = select(CertificateOrder).where(CertificateOrder.account == account, col(CertificateOrder.deleted_at).is_(None))
+    if name.isdigit():
+        query = query.where(CertificateOrder.ssl_id == int(name))
+    else:
+        try:
+            query = query.where(CertificateOrder.id == UUID(name))
+        except ValueError:
+            query = query.where(CertificateOrder.common_name == name.lower().rstrip("."))
+    return list(session.exec(query.order_by(col(CertificateOrder.created_at).desc(), col(CertificateOrder.ssl_id).desc())))
+
+
+def holder_of(session: Session, live_name: str) -> list[CertificateOrder]:
+    """Orders of any account that hold or held a live name, newest first (RULES D2)."""
+    return list(session.exec(
+        select(CertificateOrder).where(CertificateOrder.live_name == live_name, col(CertificateOrder.deleted_at).is_(None))
+        .order_by(col(CertificateOrder.created_at).desc())
+    ))
+
+
+def count(session: Session, account: str) -> int:
+    """How many orders of the account SCM showed us, deleted ones included."""
+    return session.exec(
+        select(func.count()).select_from(CertificateOrder).where(CertificateOrder.account == account, col(CertificateOrder.ssl_id).is_not(None))
+    ).one()
+
+
+def counts_by_status(session: Session, account: str) -> dict[str, int]:
+    """How many orders stand in each status."""
+    return dict(session.exec(
+        select(CertificateOrder.status, func.count()).where(CertificateOrder.account == account, col(CertificateOrder.deleted_at).is_(None))
+        .group_by(CertificateOrder.status)
+    ).all())
+
+
+def known_ssl_ids(session: Session, account: str, ssl_ids: Sequence[int]) -> set[int]:
+    """Those of `ssl_ids` that we have a row for, deleted or not."""
+    known: set[int] = set()
+    for first in range(0, len(ssl_ids), 500):
+        known.update(
+            id_ for id_ in session.exec(select(CertificateOrder.ssl_id).where(
+                CertificateOrder.account == account, col(CertificateOrder.ssl_id).in_(ssl_ids[first:first + 500])
+            )) if id_ is not None
+        )
+    return known
+
+
+def upsert(
+    session: Session, account: str, records: Sequence[OrderRecord], *, now: datetime, run: str | None, include_deleted: bool = False
+) -> Upserted:
+    """Write a batch of what SCM showed.
+
+    A field that a record lacks stays as it is. A status we do not know keeps the row's old one (RULES S4). What a person deleted
+    here stays deleted unless `include_deleted`. A new row with the marker of a submission that is not settled is left to be
+    settled, so that an order in doubt does not get a second row (RULES E3).
+    """
+    records = list({record.ssl_id: record for record in records}.values())
+    known = by_ssl_ids(session, account, [record.ssl_id for record in records])
+    unsettled = _unsettled(session, account, [record for record in records if record.ssl_id not in known])
+    inserts: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
+    unreadable: list[str] = []
+    changed = 0
+    for record in records:
+        status = order_status(record.status_word)
+        if status is None:
+            unreadable.append(f"order {record.ssl_id} has the status {record.status_word[:60]!r}, which this Certflow does not know")
+        row = known.get(record.ssl_id)
+        if row is not None:
+            if row.deleted_at is not None and not include_deleted:
+                continue
+            event = update_from(row, record, status, now=now, run=run)
+            changed += event is not None
+            events += [event] if event else []
+        elif status is not None and marked_by(record.comments) not in unsettled:
+            inserts.append(_new_row(account, record, status, now=now))
+            events.append(_event(inserts[-1]["id"], "imported", f"found at SCM as {record.status_word}", now=now, run=run))
+    session.flush()
+    if inserts:
+        session.execute(insert(CertificateOrder), inserts)
+    if events:
+        session.execute(insert(OrderEvent), events)
+    return Upserted(seen=len(records), new=len(inserts), changed=changed, unreadable=tuple(unreadable))
+
+
+def update_from(
+    row: CertificateOrder, record: OrderRecord, status: OrderStatus | None, *, now: datetime, run: str | None
+) -> dict[str, Any] | None:
+    """Bring a known row to what SCM says; the event to record when something changed."""
+    before = row.status
+    facts = {name: getattr(record, name) for name in _COPIED if getattr(record, name) is not None}
+    facts |= {"certificate_profile_id": record.profile_id, "certificate_profile_name": record.profile_name}
+    if row.origin == IMPORTED:
+        facts |= _own_words(record)
+    if status is not None:
+        facts["status"] = status.value
+    differing = {
+        name: value for name, value in facts.items()
+        if value is not None and getattr(row, name) != value and not _same_day(getattr(row, name), value)
+    }
+    if row.deleted_at is not None:
+        differing["deleted_at"] = None
+    for name, value in differing.items():
+        setattr(row, name, value)
+    if not differing:
+        return None
+    row.changed_at = now
+    detail = f"{before} -> {row.status}" if row.status != before else "changed: " + ", ".join(sorted(differing))
+    return _event(row.id, "status" if row.status != before else "changed", detail, now=now, run=run)
+
+
+def give_way(session: Session, account: str, ssl_id: int, *, to: UUID) -> None:
+    """Let an imported row with this SCM id become part of the order `to`, which was in doubt and is adopted now."""
+    row = by_ssl_ids(session, account, [ssl_id]).get(ssl_id)
+    if row is None or row.id == to:
+        return
+    if row.origin != IMPORTED:
+        raise ConflictError(f"{ssl_id} is linked to order {row.id} already")
+    session.execute(update(Certificate).where(col(Certificate.order_id) == row.id).values(order_id=to))
+    session.execute(update(OrderEvent).where(col(OrderEvent.order_id) == row.id).values(order_id=to))
+    session.delete(row)
+    session.flush()
+
+
+def mark_waiting(session: Session, id_: UUID, because: str | None) -> None:
+    """Say why an issued order's certificate is not here or not delivered."""
+    session.execute(update(CertificateOrder).where(col(CertificateOrder.id) == id_).values(waiting_because=because))
+
+
+def needing_attention(session: Session, account: str) -> Iterator[tuple[CertificateOrder, Submission | None]]:
+    """Orders that are unsettled, wait for approval or whose certificate waits; with their newest submission."""
+    found = session.exec(
+        select(CertificateOrder).where(
+            CertificateOrder.account == account, col(CertificateOrder.deleted_at).is_(None),
+            col(CertificateOrder.status).in_([*UNSETTLED_HERE, OrderStatus.REQUESTED, OrderStatus.SA_APPROVED])
+            | (col(CertificateOrder.waiting_because).is_not(None) & (col(CertificateOrder.status) == OrderStatus.ISSUED)),
+        ).order_by(col(CertificateOrder.created_at)).limit(500)
+    )
+    for row in found:
+        newest = session.exec(select(Submission).where(Submission.order_id == row.id).order_by(col(Submission.created_at).desc())).first()
+        yield row, newest
+
+
+def ending_first(session: Session, account: str, *, now: datetime, most: int = 50) -> list[CertificateOrder]:
+    """Issued orders whose end comes first."""
+    return list(session.exec(
+        select(CertificateOrder).where(
+            CertificateOrder.account == account, CertificateOrder.status == OrderStatus.ISSUED, col(CertificateOrder.deleted_at).is_(None),
+            col(CertificateOrder.expires_at) > now,
+        ).order_by(col(CertificateOrder.expires_at)).limit(most)
+    ))
+
+
+def _unsettled(session: Session, account: str, records: Sequence[OrderRecord]) -> set[UUID | None]:
+    marks = {mark for record in records if (mark := marked_by(record.comments))}
+    if not marks:
+        return set()
+    found = session.exec(select(Submission.id).where(
+        Submission.account == account, col(Submission.id).in_(marks), col(Submission.status).in_([status.value for status in UNSETTLED_HERE])
+    ))
+    return {*found}
+
+
+def _own_words(record: OrderRecord) -> dict[str, Any]:
+    """What SCM says of an order that was not placed here: its names, key and comments too."""
+    names = record.subject_alternative_names
+    return {
+        "common_name": record.common_name or (names[0] if names else None),
+        "subject_alternative_names": list(names) if names is not None else None,
+        "key_algorithm": record.key_algorithm, "key_size": record.key_size, "comments": record.comments,
+        "external_requester_emails": [part.strip() for part in record.external_requester.split(",")] if record.external_requester else None,
+        "custom_fields": dict(record.custom_fields) if record.custom_fields is not None else None,
+    }
+
+
+def _new_row(account: str, record: OrderRecord, status: OrderStatus, *, now: datetime) -> dict[str, Any]:
+    row: dict[str, Any] = {name: getattr(record, name) for name in _COPIED}
+    own = {name: value for name, value in _own_words(record).items() if value is not None}
+    return row | {
+        "common_name": "", "subject_alternative_names": [], "custom_fields": {}, "external_requester_emails": [],
+        "key_algorithm": None, "key_size": None, "comments": None,
+    } | own | {
+        "id": uuid4(), "account": account, "ssl_id": record.ssl_id, "status": status.value, "origin": IMPORTED,
+        "certificate_profile_id": record.profile_id, "certificate_profile_name": record.profile_name, "created_at": now, "changed_at": now,
+    }
+
+
+def _same_day(ours: Any, theirs: Any) -> bool:
+    """A date without a time says nothing new about a moment that is at most a day away (contract 3)."""
+    if not isinstance(ours, datetime) or not isinstance(theirs, datetime):
+        return False
+    return theirs.time() == time() and abs(ours - theirs) <= timedelta(days=1)
+
+

@@ -1,0 +1,166 @@
+"""Queries and steps of submissions: plan, claim, record (RULES E1 to E6). A status moves by compare-and-set only."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CursorResult, update
+from sqlmodel import Session, col, select
+
+from models.errors import ConflictError, NotFoundError
+from models.orders import CertificateOrder, Submission
+from models.status import STEPS, OrderStatus, SubmissionStatus
+from tasks.adapters.store.orders import record_event
+
+UNSETTLED = (SubmissionStatus.PLANNED, SubmissionStatus.SUBMITTING)
+
+
+def submission(session: Session, id_: UUID) -> Submission:
+    """Raises: NotFoundError."""
+    found = session.get(Submission, id_, populate_existing=True)
+    if found is None:
+        raise NotFoundError(f"there is no submission {id_}")
+    return found
+
+
+def by_request(session: Session, account: str, request_id: str, scope: str = "") -> Submission | None:
+    """The submission that an earlier request under the same id made (RULES E6)."""
+    return session.exec(
+        select(Submission).where(Submission.account == account, Submission.request_id == request_id, Submission.request_scope == scope)
+    ).first()
+
+
+def of_order(session: Session, order_id: UUID) -> list[Submission]:
+    """An order's submissions, oldest first."""
+    return list(session.exec(select(Submission).where(Submission.order_id == order_id).order_by(col(Submission.created_at))))
+
+
+def unsettled(session: Session, account: str, status: SubmissionStatus, order_ids: Iterable[UUID] | None = None) -> list[Submission]:
+    """Submissions of the account in `status`, oldest first; of these orders only, if given."""
+    query = select(Submission).where(Submission.account == account, Submission.status == status).order_by(col(Submission.created_at))
+    if order_ids is not None:
+        query = query.where(col(Submission.order_id).in_(list(order_ids)))
+    return list(session.exec(query))
+
+
+def move(session: Session, id_: UUID, old: SubmissionStatus, new: SubmissionStatus, **facts: Any) -> None:
+    """Move a submission along the table of allowed steps, by compare-and-set.
+
+    Raises: ConflictError when it is no longer `old`.
+    """
+    if new not in STEPS[old]:
+        raise ValueError(f"no step from {old} to {new}")
+    moved = session.execute(update(Submission).where(col(Submission.id) == id_, col(Submission.status) == old).values(status=new, **facts))
+    assert isinstance(moved, CursorResult)  # noqa: S101 - an UPDATE always answers with a cursor
+    if moved.rowcount != 1:
+        raise ConflictError(f"submission {id_} is no longer {old}: another run was faster")
+
+
+def keep_key(session: Session, id_: UUID, *, csr: str, public_key_sha256: str) -> None:
+    """Remember the CSR and public key that lie in Vault. Only while planned: afterwards they are what was sent."""
+    session.execute(
+        update(Submission).where(col(Submission.id) == id_, col(Submission.status) == SubmissionStatus.PLANNED)
+        .values(csr=csr, public_key_sha256=public_key_sha256)
+    )
+
+
+def claim(session: Session, id_: UUID, *, now: datetime, run: str | None, by: str = "", known_ssl_ids: Iterable[int] = ()) -> Submission:
+    """planned -> submitting: from here on only this caller may send it (RULES E1). Raises: ConflictError."""
+    attempts = submission(session, id_).attempts + 1
+    move(
+        session, id_, SubmissionStatus.PLANNED, SubmissionStatus.SUBMITTING, claimed_at=now, attempts=attempts, absent_at=[],
+        known_ssl_ids=list(known_ssl_ids), error=None,
+    )
+    claimed = submission(session, id_)
+    _order_follows(session, claimed, OrderStatus.SUBMITTING, now=now)
+    record_event(session, claimed.order_id, "submitting", f"attempt {attempts}", now=now, run=run, by=by)
+    return claimed
+
+
+def submitted(
+    session: Session, id_: UUID, *, ssl_id: int, renew_id: str | None, now: datetime, run: str | None, how: str = "", by: str = ""
+) -> None:
+    """submitting -> submitted, with SCM's numbers (RULES E1). Raises: ConflictError."""
+    move(session, id_, SubmissionStatus.SUBMITTING, SubmissionStatus.SUBMITTED, submitted_at=now, error=None)
+    order = session.get(CertificateOrder, submission(session, id_).order_id)
+    assert order is not None  # noqa: S101 - the foreign key says so
+    order.ssl_id, order.renew_id, order.changed_at = ssl_id, renew_id or order.renew_id, now
+    if order.status in {OrderStatus.PLANNED, OrderStatus.SUBMITTING}:
+        order.status = OrderStatus.SUBMITTED
+    order.requested_at = order.requested_at or now
+    session.flush()
+    record_event(session, order.id, "submitted", how or f"SCM took it as {ssl_id}", now=now, run=run, by=by)
+
+
+def back_to_planned(session: Session, id_: UUID, *, why: str, counted: bool, now: datetime, run: str | None) -> None:
+    """submitting -> planned: SCM surely did not take it (RULES E2, E4). Raises: ConflictError.
+
+    An attempt that SCM turned away at the door is not `counted`: it is repeated as often as it takes.
+    """
+    attempts = submission(session, id_).attempts - (not counted)
+    move(session, id_, SubmissionStatus.SUBMITTING, SubmissionStatus.PLANNED, error=why, absent_at=[], attempts=attempts)
+    _order_follows(session, submission(session, id_), OrderStatus.PLANNED, now=now)
+    record_event(session, submission(session, id_).order_id, "planned again", why, now=now, run=run)
+
+
+def refused(session: Session, id_: UUID, *, why: str, now: datetime, run: str | None) -> None:
+    """submitting -> refused, final, with SCM's words (RULES E2). Raises: ConflictError."""
+    move(session, id_, SubmissionStatus.SUBMITTING, SubmissionStatus.REFUSED, error=why)
+    _order_follows(session, submission(session, id_), OrderStatus.REFUSED, now=now)
+    record_event(session, submission(session, id_).order_id, "refused", why, now=now, run=run)
+
+
+def withdrawn(session: Session, id_: UUID, old: SubmissionStatus, *, why: str, now: datetime, run: str | None, by: str = "") -> None:
+    """planned or submitting -> withdrawn, by a person. Raises: ConflictError."""
+    move(session, id_, old, SubmissionStatus.WITHDRAWN, error=why)
+    _order_follows(session, submission(session, id_), OrderStatus.WITHDRAWN, now=now)
+    record_event(session, submission(session, id_).order_id, "withdrawn", why, now=now, run=run, by=by)
+
+
+def still_in_doubt(session: Session, id_: UUID, *, why: str) -> None:
+    """Say why a claimed submission is not settled. Nothing happens when it was settled meanwhile."""
+    session.execute(update(Submission).where(col(Submission.id) == id_, col(Submission.status) == SubmissionStatus.SUBMITTING).values(error=why))
+
+
+def seen_absent(session: Session, id_: UUID, moments: list[str]) -> None:
+    """Remember when SCM was seen not to hold it (RULES E4)."""
+    session.execute(
+        update(Submission).where(col(Submission.id) == id_, col(Submission.status) == SubmissionStatus.SUBMITTING).values(absent_at=moments)
+    )
+
+
+def start_over(session: Session, id_: UUID) -> None:
+    """A person wants it sent again: the attempts so far do not count (RULES E7)."""
+    session.execute(update(Submission).where(col(Submission.id) == id_, col(Submission.status) == SubmissionStatus.PLANNED).values(attempts=0))
+
+
+def finish(session: Session, id_: UUID) -> None:
+    """submitted -> done, when its certificate is delivered; done already is fine."""
+    session.execute(
+        update(Submission).where(col(Submission.id) == id_, col(Submission.status) == SubmissionStatus.SUBMITTED).values(status=SubmissionStatus.DONE)
+    )
+
+
+def linked_ssl_ids(session: Session, account: str, ssl_ids: Iterable[int]) -> set[int]:
+    """Those of `ssl_ids` that belong to an order which we placed: they are explained (RULES E3, E4)."""
+    return set(session.exec(
+        select(CertificateOrder.ssl_id).join(Submission, col(Submission.order_id) == col(CertificateOrder.id))
+        .where(CertificateOrder.account == account, col(CertificateOrder.ssl_id).in_(list(ssl_ids)), Submission.status != SubmissionStatus.WITHDRAWN)
+    )) - {None}    # type: ignore[return-value]
+
+
+def statuses(session: Session, ids: Iterable[UUID]) -> dict[UUID, SubmissionStatus]:
+    """The statuses of those submissions that exist."""
+    found = session.exec(select(Submission.id, Submission.status).where(col(Submission.id).in_(list(ids))))
+    return {id_: SubmissionStatus(status) for id_, status in found}
+
+
+def _order_follows(session: Session, sent: Submission, status: OrderStatus, *, now: datetime) -> None:
+    """Until SCM's word is known an order says what its submission says; a reissue leaves it to SCM."""
+    if sent.kind == "reissue":
+        return
+    session.execute(
+        update(CertificateOrder).where(col(CertificateOrder.id) == sent.order_id, col(CertificateOrder.ssl_id).is_(None))
+        .values(status=status, changed_at=now)
+    )

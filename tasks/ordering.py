@@ -1,0 +1,133 @@
+"""Plan an order: check it, recognise a second request, write order and submission in one transaction (RULES C, D2, E1, E6)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from models.checks import FRESH_FOR, CheckedOrder, check_order
+from models.errors import InputError, RejectedError
+from models.names import check_live_name, live_name
+from models.orders import ORDERED, CertificateOrder, Submission
+from models.parameters import OrderParameters
+from models.status import LIVING, OrderStatus, SubmissionStatus
+from tasks.adapters import pki
+from tasks.adapters.store import orders, submissions
+from tasks.reference import facts, refresh
+from tasks.retry import step
+from tasks.runs import this_run
+from tasks.services import Services, open_services
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """An order that stands in our books, with its newest submission; ids are None when only a check was asked for."""
+
+    order_id: UUID | None = None
+    submission_id: UUID | None = None
+    notes: tuple[str, ...] = ()
+
+
+@step
+def plan(wish: OrderParameters) -> Planned:
+    """Check the wish and write it down; a second request under the same id gets what the first one made (RULES E6).
+
+    Raises: InputError with all problems at once; RejectedError when the first request under this id was refused by SCM.
+    """
+    request_id = wish.request_id or this_run() or str(uuid4())
+    with open_services() as svc:
+        if svc.settings.require_requested_by and not wish.requested_by:
+            raise InputError("requested_by is required here (CERTFLOW_REQUIRE_REQUESTED_BY): say for whom this is ordered")
+        with svc.store.reading() as session:
+            if not wish.check_only and (earlier := _earlier(session, wish, request_id)):
+                return earlier
+        csr = pki.read_csr(wish.csr) if wish.csr else None
+        checked = _checked(svc, wish, (csr.algorithm, csr.size) if csr else None)
+        if against := checked.against(send_anyway=wish.send_anyway):
+            raise InputError("refused, nothing was sent: " + "; ".join(against), problems=tuple(against))
+        notes = tuple(checked.said(send_anyway=wish.send_anyway))
+        with svc.store.transaction() as session:
+            name = _live_name(session, wish, checked)
+            if wish.check_only:
+                return Planned(notes=notes)
+            if earlier := _earlier(session, wish, request_id):    # somebody was faster under the same id
+                return earlier
+            return _write(session, wish, checked, request_id=request_id, name=name, csr=csr, notes=notes, now=svc.clock())
+
+
+def _earlier(session: Session, wish: OrderParameters, request_id: str) -> Planned | None:
+    found = submissions.by_request(session, wish.account, request_id)
+    if found is None:
+        return None
+    if found.wish != wish.wish():
+        raise InputError(f"request_id {request_id!r} was used before with other parameters: give a new one to order something else")
+    if found.status == SubmissionStatus.REFUSED:
+        raise RejectedError(f"SCM refused this request before: {found.error}; a new request_id orders anew")
+    return Planned(order_id=found.order_id, submission_id=found.id, notes=("this request was made before; no second order",))
+
+
+def _checked(svc: Services, wish: OrderParameters, csr_key: tuple[str, str] | None) -> CheckedOrder:
+    """Judge on synced data; before refusing, and for domain states older than a day, on fresh ones (RULES C2)."""
+    account = svc.account_entry(wish.account).data.get("defaults") or {}
+    first = _judged(svc, wish, account, csr_key)
+    with svc.store.reading() as session:
+        stored = facts(session, wish.account)
+    if not (stored.organizations and stored.profiles):
+        raise InputError(f"there is no reference data of account {wish.account!r} yet: run sync-reference-data first; nothing was sent")
+    old = {one.id for one in stored.domains if one.id in first.domain_ids and svc.clock() - one.checked_at > FRESH_FOR}
+    if not old and not any(problem.level == "refuse" for problem in first.problems):
+        return first
+    refresh(svc, wish.account, organization_id=first.organization.id if first.organization else None, domain_ids=first.domain_ids)
+    return _judged(svc, wish, account, csr_key)
+
+
+def _judged(svc: Services, wish: OrderParameters, defaults: dict[str, object], csr_key: tuple[str, str] | None) -> CheckedOrder:
+    with svc.store.reading() as session:
+        known = facts(session, wish.account)
+    return check_order(
+        wish, known, defaults=defaults, private_profiles=svc.settings.private_profiles, today=svc.clock().date(), csr_key=csr_key,
+    )
+
+
+def _live_name(session: Session, wish: OrderParameters, checked: CheckedOrder) -> str:
+    """The live name of a new order. Raises: InputError when a living order of ours holds it (RULES D2)."""
+    assert checked.names is not None  # noqa: S101 - unreadable names were refused before
+    name = check_live_name(wish.live_name) if wish.live_name else live_name(checked.names.common_name)
+    if session.get_bind().dialect.name == "postgresql":    # two orders for one live name at once: one after the other
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
+    for holder in orders.holder_of(session, name):
+        if holder.status in LIVING:
+            raise InputError(
+                f"live name {name} is held by order {holder.ssl_id or holder.id} of account {holder.account} ({holder.status}): "
+                "renew that order, or give another live_name"
+            )
+    return name
+
+
+def _write(
+    session: Session, wish: OrderParameters, checked: CheckedOrder, *, request_id: str, name: str, csr: pki.CsrFacts | None,
+    notes: tuple[str, ...], now: datetime,
+) -> Planned:
+    names = checked.names
+    assert names is not None  # noqa: S101 - unreadable names were refused before
+    order = CertificateOrder(
+        account=wish.account, status=OrderStatus.PLANNED, common_name=names.common_name, subject_alternative_names=list(names.names),
+        organization_id=checked.organization_id, organization_name=checked.organization.name if checked.organization else None,
+        certificate_profile_id=checked.profile_id, certificate_profile_name=checked.profile.name if checked.profile else None,
+        term_days=checked.term_days, key_algorithm=csr.algorithm if csr else wish.key_algorithm, key_size=csr.size if csr else wish.size,
+        keystore_type=None if csr else wish.keystore_type, keystore_password_path=wish.keystore_password_path,
+        custom_fields=dict(checked.custom_fields), comments=wish.comments, external_requester_emails=list(checked.external_requester_emails),
+        requested_via="REST API", origin=ORDERED, live_name=name, created_at=now, changed_at=now,
+    )
+    session.add(order)
+    session.flush()
+    planned = Submission(
+        account=wish.account, order_id=order.id, kind="enroll", status=SubmissionStatus.PLANNED, request_id=request_id, wish=wish.wish(),
+        csr=csr.pem if csr else None, own_csr=csr is not None, public_key_sha256=csr.public_key_sha256 if csr else None, created_at=now,
+    )
+    session.add(planned)
+    session.flush()
+    orders.record_event(session, order.id, "planned", "; ".join(notes), now=now, run=this_run(), by=wish.requested_by)
+    return Planned(order_id=order.id, submission_id=planned.id, notes=notes)

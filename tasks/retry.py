@@ -1,0 +1,42 @@
+"""@step: a Prefect task with the one retry policy.
+
+Only `TransientError` is tried again, with a growing pause, until a deadline: nothing happened, or nothing that a repeat could double.
+A step that sends what cannot be taken back never raises TransientError after sending (RULES E1), so it is never repeated by this.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, ParamSpec, TypeVar, cast
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+
+from models.errors import NotReadyError, TransientError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DEADLINE = timedelta(minutes=10)
+PAUSES = [2.0, 5.0, 15.0, 30.0, 60.0]
+"""Seconds between tries; the last one repeats. Prefect adds up to half of it at random."""
+
+
+async def _worth_repeating(_task: Any, run: TaskRun, state: State[Any]) -> bool:
+    started = run.start_time or run.expected_start_time or datetime.now(UTC)
+    error = await state.aresult(raise_on_failure=False)
+    return isinstance(error, TransientError) and not isinstance(error, NotReadyError) and datetime.now(UTC) - started < DEADLINE
+
+
+def step(function: Callable[P, R]) -> Callable[P, R]:
+    """The task named as the function, persisted nowhere: our own database decides what is done, never Prefect's cache."""
+    made = task(
+        name=function.__name__.replace("_", "-"),
+        persist_result=False,
+        cache_policy=NO_CACHE,
+        retries=int(DEADLINE.total_seconds() // PAUSES[-1]) + len(PAUSES),
+        retry_delay_seconds=[*PAUSES, *[PAUSES[-1]] * int(DEADLINE.total_seconds() // PAUSES[-1])],
+        retry_jitter_factor=0.5,
+        retry_condition_fn=_worth_repeating,
+    )(function)
+    return cast("Callable[P, R]", made)
