@@ -1,1 +1,39 @@
+# Certflow's commands. `make` alone lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
 .DEFAULT_GOAL := help
+.PHONY: help install demo up test check
+
+help: ## list these targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
+
+install: $(INSTALLED) ## a .venv with exactly the dependencies of requirements.lock
+
+demo: $(INSTALLED) ## one certificate from order to Vault, on a sandbox, in about a minute
+	@$(BIN)/python -m deployments demo
+
+up: $(INSTALLED) ## the Prefect UI with all flows; a sandbox unless VAULT_ADDR is set
+	@$(BIN)/python -m deployments up
+
+# A task that is called without a server would start one of its own, silently: forbidden in tests.
+test: $(INSTALLED) ## all tests
+	PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=false DO_NOT_TRACK=1 $(BIN)/python -m pytest $(ARGS)
+
+check: $(INSTALLED) ## ruff, mypy, import-linter, and whether the migrations agree with the tables
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && export CERTFLOW_DATABASE_URL="sqlite:///$$scratch/check.db" && \
+	$(BIN)/alembic upgrade head && $(BIN)/alembic check
+
+# The stamp is older than the lock or this file whenever something has to be installed.
+$(INSTALLED): requirements.lock Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 12) else "Certflow needs Python 3.11 or 3.12, and $(PYTHON) is %d.%d: say for example `make install PYTHON=python3.12`." % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps -r requirements.lock
+	@touch $@

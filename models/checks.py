@@ -159,7 +159,9 @@ def _key(algorithm: str, size: str, profile: CertificateProfile) -> Iterator[Pro
         return
     if algorithm not in offered:
         level: Level = "warn" if algorithm == "EC" else "refuse"
-        yield Problem(level=level, text=f"profile {profile.name} names no {algorithm} keys, only {', '.join(sorted(offered))}; SCM may refuse the order")
+        yield Problem(level=level, text=(
+            f"profile {profile.name} names no {algorithm} keys, only {', '.join(sorted(offered))}; SCM may refuse the order"
+        ))
     elif offered[algorithm] and size not in offered[algorithm]:
         yield Problem(level="refuse", text=(
             f"profile {profile.name} has no {algorithm} keys of size {size}: choose one of {', '.join(sorted(offered[algorithm]))}"

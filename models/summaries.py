@@ -27,7 +27,7 @@ class Finding(Summary):
 class AccountSummary(Summary):
     """check_account."""
 
-    healthy: bool
+    healthy: bool = False
     findings: tuple[Finding, ...] = ()
 
 
@@ -67,9 +67,9 @@ class ImportSummary(Summary):
 class OrderSummary(Summary):
     """order_certificate."""
 
-    order_id: UUID | None
-    ssl_id: int | None
-    status: str
+    order_id: UUID | None = None
+    ssl_id: int | None = None
+    status: str = "refused"
     notes: tuple[str, ...] = ()
 
 

@@ -1,5 +1,7 @@
 """Plan an order: check it, recognise a second request, write order and submission in one transaction (RULES C, D2, E1, E6)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -8,16 +10,17 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from models.checks import FRESH_FOR, CheckedOrder, check_order
-from models.errors import InputError, RejectedError
+from models.errors import CertflowError, InputError, RejectedError
 from models.names import check_live_name, live_name
 from models.orders import ORDERED, CertificateOrder, Submission
 from models.parameters import OrderParameters
-from models.status import LIVING, OrderStatus, SubmissionStatus
+from models.status import LIVING, OPEN, OrderStatus, SubmissionStatus
+from models.summaries import OrderSummary
 from tasks.adapters import pki
-from tasks.adapters.store import orders, submissions
+from tasks.adapters.store import certificates, orders, submissions
 from tasks.reference import facts, refresh
 from tasks.retry import step
-from tasks.runs import this_run
+from tasks.runs import next_look, this_run
 from tasks.services import Services, open_services
 
 
@@ -131,3 +134,48 @@ def _write(
     session.flush()
     orders.record_event(session, order.id, "planned", "; ".join(notes), now=now, run=this_run(), by=wish.requested_by)
     return Planned(order_id=order.id, submission_id=planned.id, notes=notes)
+
+
+@contextmanager
+def remembered(planned: Planned) -> Iterator[None]:
+    """Whatever fails inside, the caller learns how the order stands."""
+    try:
+        yield
+    except CertflowError as error:
+        error.summary = summary(planned)
+        raise
+
+
+def summary(planned: Planned) -> OrderSummary:
+    """How an order stands, for a caller."""
+    if planned.order_id is None:
+        return OrderSummary(order_id=None, ssl_id=None, status="checked", notes=planned.notes)
+    with open_services() as svc, svc.store.reading() as session:
+        order = orders.order(session, planned.order_id)
+    return OrderSummary(order_id=order.id, ssl_id=order.ssl_id, status=order.status, notes=planned.notes)
+
+
+def sentence(planned: Planned) -> str:
+    """How an order stands and what happens next, for a person."""
+    if planned.order_id is None:
+        return "nothing stands against this order" + "".join(f"; {note}" for note in planned.notes)
+    with open_services() as svc, svc.store.reading() as session:
+        order = orders.order(session, planned.order_id)
+        newest = next(iter(certificates.of_order(session, order.id)), None)
+        error = submissions.of_order(session, order.id)[-1].error
+    next_one = next_look(svc.clock())
+    name = order.common_name
+    known = {
+        OrderStatus.PLANNED: f"{name} is planned and not sent yet ({error}); {next_one} and sends it",
+        OrderStatus.SUBMITTING: f"{name} is in doubt: {error or 'the answer of SCM is not known'}; {next_one} and finds it by its marker",
+        OrderStatus.SUBMITTED: f"SCM took {name} as {order.ssl_id}; {next_one}",
+        OrderStatus.REQUESTED: f"{name} ({order.ssl_id}) waits for approval in SCM by an administrator; {next_one}",
+        OrderStatus.SA_APPROVED: f"{name} ({order.ssl_id}) waits for approval in SCM by an administrator; {next_one}",
+    }
+    if order.status in known:
+        return known[OrderStatus(order.status)]
+    if order.status == OrderStatus.ISSUED and newest is not None and newest.delivered_at is not None:
+        return f"{name} is issued as {order.ssl_id} and delivered to live/{order.live_name}, version {newest.live_version}"
+    if order.status in OPEN or order.status == OrderStatus.ISSUED:
+        return f"{name} ({order.ssl_id}) is {order.status} at SCM" + (f", {order.waiting_because}" if order.waiting_because else "") + f"; {next_one}"
+    return f"{name} ({order.ssl_id or order.id}) is {order.status}"

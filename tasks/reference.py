@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from sqlmodel import Session
 
 from models.checks import ReferenceFacts
+from models.errors import InputError
+from models.names import normalise
 from models.parameters import Kind
 from models.records import DomainRecord, OrganizationRecord, ProfileRecord
 from models.reference import CertificateProfile, CustomField, Domain, Organization
@@ -153,7 +155,15 @@ def _domain(one: DomainRecord, now: datetime) -> dict[str, Any]:
          "privileges": list(given.privileges), "active": given.active}
         for given in one.delegations
     ]
-    return asdict(one) | {"delegations": delegations, "checked_at": now, "name": one.name.lower()}
+    return asdict(one) | {"delegations": delegations, "checked_at": now, "name": _spelled(one.name)}
+
+
+def _spelled(name: str) -> str:
+    """The domain in the spelling of the names that it is compared with; as SCM writes it where that is no name."""
+    try:
+        return normalise(name)
+    except InputError:
+        return name.lower()
 
 
 def _profile(one: ProfileRecord) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Send a submission to SCM, once (RULES E1, E2). What a killed or unlucky send leaves behind is settled in `tasks.settling`."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -94,7 +94,7 @@ def _remember(svc: Services, submission_id: UUID, answer: Enrolled) -> None:
             )
 
 
-def _left_to_settling(state: object) -> None:
+def _left_to_settling(_state: object) -> None:
     raise AmbiguousError("SCM took the order, but the database could not write it down; poll-orders finds it again by its marker")
 
 
@@ -111,18 +111,14 @@ class Sent:
     failed: tuple[str, ...] = ()
 
 
-def planned(svc: Services, account: str, order_ids: Iterable[UUID] | None = None) -> list[Submission]:
-    """What waits to be sent and may be sent without a person (RULES E1, E4)."""
-    with svc.store.reading() as session:
-        waiting = submissions.unsettled(session, account, SubmissionStatus.PLANNED, order_ids)
-    return [one for one in waiting if one.attempts < MOST_ATTEMPTS]
+def send_planned(account: str, order_ids: Sequence[UUID] | None = None) -> Sent:
+    """Make the keys of what is planned and send it, one after the other (RULES E1, E4); a refused login ends it (S1).
 
-
-def send_all(account: str, submission_ids: Iterable[UUID]) -> Sent:
-    """Make the keys of planned submissions and send them, one after the other; a refused login ends it (RULES S1)."""
+    What was sent three times without trace is left to a person.
+    """
     taken = 0
     failed: list[str] = []
-    for submission_id in submission_ids:
+    for submission_id in _planned(account, order_ids):
         try:
             keys.create(submission_id)
             taken += send(submission_id) == SubmissionStatus.SUBMITTED
@@ -131,3 +127,9 @@ def send_all(account: str, submission_ids: Iterable[UUID]) -> Sent:
         except CertflowError as error:
             failed.append(f"submission {submission_id}: {error}")
     return Sent(taken=taken, failed=tuple(failed))
+
+
+def _planned(account: str, order_ids: Sequence[UUID] | None) -> list[UUID]:
+    with open_services() as svc, svc.store.reading() as session:
+        waiting = submissions.unsettled(session, account, SubmissionStatus.PLANNED, order_ids)
+        return [one.id for one in waiting if one.attempts < MOST_ATTEMPTS]

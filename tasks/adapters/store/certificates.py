@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, exists, func, text, update
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
-from models.orders import Certificate, CertificateOrder, Submission
+from models.orders import Certificate, CertificateOrder
 from models.status import OrderStatus
 
 LICENCE_LOCK = 0x636572746C6963
@@ -96,7 +96,7 @@ def add(session: Session, new: Certificate, *, limit: int | None, now: datetime)
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LICENCE_LOCK})
     if session.exec(select(Certificate.id).where(Certificate.order_id == new.order_id, Certificate.sha256 == new.sha256)).first():
         return True
-    if limit is not None and not _takes_a_place(session, new.order_id, now=now) and licences_used(session, now=now) >= limit:
+    if limit is not None and not takes_a_place(session, new.order_id, now=now) and licences_used(session, now=now) >= limit:
         return False
     session.add(new)
     session.flush()
@@ -108,11 +108,9 @@ def delivered(session: Session, id_: UUID, *, version: int, now: datetime) -> No
     session.execute(update(Certificate).where(col(Certificate.id) == id_).values(delivered_at=now, live_version=version))
 
 
-def submission_for(session: Session, order_id: UUID, public_key_sha256: str) -> Submission | None:
-    """The order's submission whose key a certificate carries."""
-    return session.exec(
-        select(Submission).where(Submission.order_id == order_id, Submission.public_key_sha256 == public_key_sha256)
-    ).first()
+def accept(session: Session, id_: UUID) -> None:
+    """A person accepts a held certificate (RULES D3)."""
+    session.execute(update(Certificate).where(col(Certificate.id) == id_).values(held_because=None))
 
 
 def _superseded() -> ColumnElement[bool]:
@@ -127,7 +125,8 @@ def _superseded() -> ColumnElement[bool]:
     return reissued | renewed
 
 
-def _takes_a_place(session: Session, order_id: UUID, *, now: datetime) -> bool:
+def takes_a_place(session: Session, order_id: UUID, *, now: datetime) -> bool:
+    """Whether a certificate of this order would take a place that is counted already: a reissue's or a renewal's."""
     order = session.get(CertificateOrder, order_id)
     assert order is not None  # noqa: S101 - the foreign key says so
     places = [order_id, *([order.predecessor_id] if order.predecessor_id else [])]

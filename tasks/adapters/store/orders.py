@@ -62,13 +62,13 @@ def history(session: Session, id_: UUID) -> list[OrderEvent]:
     return list(session.exec(select(OrderEvent).where(OrderEvent.order_id == id_).order_by(col(OrderEvent.at), col(OrderEvent.id))))
 
 
-def open_orders(session: Session, account: str) -> list[CertificateOrder]:
+def open_orders(session: Session, account: str, *, most: int | None = None) -> list[CertificateOrder]:
     """Orders that SCM knows and has not decided, oldest request first."""
     return list(session.exec(
         select(CertificateOrder).where(
             CertificateOrder.account == account, col(CertificateOrder.status).in_(OPEN_AT_SCM), col(CertificateOrder.ssl_id).is_not(None),
             col(CertificateOrder.deleted_at).is_(None),
-        ).order_by(col(CertificateOrder.requested_at))
+        ).order_by(col(CertificateOrder.requested_at)).limit(most)
     ))
 
 

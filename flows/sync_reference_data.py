@@ -1,0 +1,32 @@
+"""sync_reference_data: bring organizations, domains, profiles and custom fields to what SCM shows."""
+
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from models.parameters import Kind, SyncParameters, checked
+from models.summaries import SyncSummary
+from tasks import accounts, pages, reference
+from tasks.runs import reported, story
+
+
+@flow(name="sync-reference-data", flow_run_name="sync {account}", persist_result=False, validate_parameters=False)
+@story
+def sync_reference_data(kinds: list[Kind] = [], account: Annotated[str, Field(max_length=63)] = "default") -> SyncSummary:  # noqa: B006 - never changed; Prefect shows it in the form
+    """Read the account's reference data and store it; what vanished in SCM is marked, not lost.
+
+    Args:
+        kinds: Which kinds to read; none means all of them.
+        account: The account to read.
+    """
+    wish = checked(SyncParameters, {"kinds": kinds, "account": account})
+    before = accounts.calls(wish.account)
+    counted = {kind: reference.sync(wish.account, kind) for kind in wish.wanted}
+    summary = SyncSummary(**counted, calls=accounts.calls(wish.account) - before)
+    said = ", ".join(f"{one.seen:,} {kind.replace('_', ' ')}" for kind, one in counted.items())
+    touched = sum(one.new + one.changed + one.vanished for one in counted.values())
+    return reported(
+        summary, f"{said}; {touched:,} new, changed or vanished; {summary.calls:,} calls",
+        pages={f"reference-data-{wish.account}": pages.reference_page(wish.account)},
+    )

@@ -1,0 +1,248 @@
+"""How SCM is called: with the login, at a pace, and again where a repeat does no harm. Sentences instead of exceptions of requests."""
+
+import json
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum, auto
+from threading import Lock
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import requests
+
+from models.errors import AmbiguousError, CertflowError, LoginError, NotReadyError, SetupError, ThrottledError, TransientError
+from tasks.adapters.scm.connections import ON_THE_WAY, trouble
+from tasks.adapters.scm.credentials import ClientCertificate, Credentials, HeaderLogin, OAuth2Client
+from tasks.adapters.scm.failures import TRY_AGAIN, failure
+from tasks.adapters.scm.tokens import Tokens
+from tasks.adapters.scm.values import Unreadable, number, text
+from tasks.adapters.scm.wire import Answer, HeaderAuth, session, whole
+
+LONGEST_DESCRIPTION = 300
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+STOPPED = "correct the account's login in Vault; no further call is made with this one"
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+class Repeat(Enum):
+    """What may be done when a call got no good answer (contract 5.19)."""
+
+    HERE = auto()
+    """Again until the deadline: it only reads."""
+    LATER = auto()
+    """Sent once here; the caller may send it again, which does no harm."""
+    NEVER = auto()
+    """It makes something new each time: no layer repeats it (RULES E1)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One request; `what` names it in messages, for example "the order of www.example.com"."""
+
+    method: str
+    path: str
+    what: str
+    repeat: Repeat = Repeat.HERE
+    query: Mapping[str, str | int] | None = None
+    body: Mapping[str, Any] | None = None
+    accept: str = "application/json"
+
+
+class Calls:
+    """Sends calls for one login. Thread-safe; after one refused login it sends nothing more (RULES S1)."""
+
+    def __init__(
+        self, credentials: Credentials, *, concurrency: int, rate: float | None, timeout: tuple[float, float], deadline: float,
+        clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.credentials = credentials
+        self.host = urlsplit(credentials.base_url).netloc
+        self.count = 0
+        self._timeout, self._deadline, self._clock, self._sleep = timeout, deadline, clock, sleep
+        self._spacing = 1 / rate if rate else 0.0
+        self._free_at = 0.0
+        self._lock = Lock()
+        self._first_call = Lock()
+        self._let_in = False
+        self._stopped: str | None = None
+        certificate = credentials if isinstance(credentials, ClientCertificate) else None
+        self._session = session(concurrency + 1, certificate)    # one more: a report may stay open beside the others
+        self._once_session = session(concurrency, certificate)
+        self._tokens = Tokens(credentials, self._session, timeout=timeout, clock=clock) if isinstance(credentials, OAuth2Client) else None
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+        self._once_session.close()
+
+    def send(self, call: Call) -> Answer:
+        """The good answer to a call. Raises: the class that contract 4 and RULES E2 say."""
+        return self._repeated(call, lambda response: self._read(call, response))
+
+    @contextmanager
+    def opened(self, call: Call) -> Iterator[requests.Response]:
+        """The good answer to a call, its body unread. Raises: as `send`."""
+        with self._repeated(call, lambda response: response) as response:
+            yield response
+
+    def unreadable(self, call: Call, reason: object) -> CertflowError:
+        """The error for a good answer that cannot be read."""
+        told = TransientError(f"SCM's answer to {call.what} cannot be read: {reason}; look whether base_url leads to SCM's API")
+        return self._in_doubt(call, told) if call.repeat is Repeat.NEVER else told
+
+    def _repeated(self, call: Call, take: Callable[[requests.Response], T]) -> T:
+        """What `take` makes of a good response; a call that only reads is sent again until the deadline."""
+        ends = self._clock() + self._deadline
+        attempt = 0
+        while True:
+            wait: float | None = None
+            try:
+                response = self._in_turn(call, ends)
+                if 200 <= response.status_code < 300:
+                    return take(response)
+                error, wait = self._failure(call, response, ends)
+            except (TransientError, SetupError) as raised:
+                error = raised
+            if isinstance(error, ThrottledError):
+                wait = error.retry_after
+            pause = wait if wait is not None else _pause(attempt)
+            if call.repeat is not Repeat.HERE or not _worth_repeating(error) or self._clock() + pause > ends:
+                raise error from None
+            logger.info("%s; next try in %.1f s", error, pause)
+            self._sleep(pause)
+            attempt += 1
+
+    def _read(self, call: Call, response: requests.Response) -> Answer:
+        try:
+            with response:
+                return whole(response, self.host, clock=self._clock, seconds=self._deadline)
+        except TransientError as error:
+            raise (self._in_doubt(call, error) if call.repeat is Repeat.NEVER else error) from None
+
+    def _in_turn(self, call: Call, ends: float) -> requests.Response:
+        if self._let_in:
+            return self._authorized(call, ends)
+        with self._first_call:    # a wrong password is sent once, not by all threads at the same time
+            return self._authorized(call, ends)
+
+    def _authorized(self, call: Call, ends: float) -> requests.Response:
+        """The response to one request; with OAuth2 a 401 is answered by one new token, unless the call must not be repeated."""
+        if self._stopped:
+            raise LoginError(self._stopped)
+        token = self._token(call)
+        response = self._exchange(call, self._headers(token), ends)
+        if response.status_code == 401 and self._tokens and token:
+            self._tokens.drop(token)
+            if call.repeat is not Repeat.NEVER:
+                response.close()
+                token = self._token(call)
+                response = self._exchange(call, self._headers(token), ends)
+            elif self._let_in:
+                response.close()
+                raise TransientError(f"SCM refused {call.what} since its token is no longer good (HTTP 401): nothing was taken", status=401)
+        if response.status_code == 401:
+            self._stopped = f"SCM refused the login (HTTP 401); {STOPPED}"
+        elif response.status_code < 500:
+            self._let_in = True
+        return response
+
+    def _token(self, call: Call) -> str | None:
+        if self._tokens is None:
+            return None
+        try:
+            return self._tokens.current()
+        except LoginError as error:
+            self._stopped = str(error)
+            raise
+        except CertflowError as error:
+            if call.repeat is Repeat.NEVER:
+                raise TransientError(f"{call.what} was not sent: {error}", status=error.status) from None
+            raise
+
+    def _headers(self, token: str | None) -> dict[str, str]:
+        match self.credentials:
+            case HeaderLogin(login=login, password=password, customer_uri=uri):
+                return {"login": login, "password": password, "customerUri": uri}
+            case ClientCertificate(login=login, customer_uri=uri):
+                return {"login": login, "customerUri": uri}
+        return {"Authorization": f"Bearer {token}"}
+
+    def _exchange(self, call: Call, login: Mapping[str, str], ends: float) -> requests.Response:
+        """Send one request and read the head of its answer. Raises: TransientError, SetupError, or AmbiguousError for what is sent once."""
+        self._keep_pace()
+        headers = {"Accept": call.accept}
+        if call.body is not None:
+            headers["Content-Type"] = "application/json;charset=UTF-8"
+        if call.repeat is Repeat.NEVER:
+            # A fresh connection each: one that SCM just closed would leave the order in doubt.
+            headers["Connection"] = "close"
+        connect, read = self._timeout
+        left = max(ends - self._clock(), 1.0)
+        with self._lock:
+            self.count += 1
+        try:
+            return (self._once_session if call.repeat is Repeat.NEVER else self._session).request(
+                call.method, self.credentials.base_url + call.path, params=call.query, headers=headers, auth=HeaderAuth(login),
+                data=None if call.body is None else json.dumps(call.body).encode(),
+                timeout=(min(connect, left), min(read, left)), allow_redirects=False, stream=True,
+            )
+        except ON_THE_WAY as error:
+            told = trouble(error, self.host)
+            raise (self._in_doubt(call, told) if call.repeat is Repeat.NEVER else told) from None
+
+    def _keep_pace(self) -> None:
+        if not self._spacing:
+            return
+        with self._lock:
+            now = self._clock()
+            at = max(now, self._free_at)
+            self._free_at = at + self._spacing
+        if at > now:
+            self._sleep(at - now)
+
+    def _failure(self, call: Call, response: requests.Response, ends: float) -> tuple[CertflowError, float | None]:
+        """The error for an answer that is no success, and the seconds that SCM asked to wait."""
+        try:
+            with response:
+                answer = whole(response, self.host, clock=self._clock, seconds=max(ends - self._clock(), 1.0))
+            given = answer.object()
+        except (TransientError, Unreadable):    # the status alone decides
+            answer, given = Answer(response.status_code, response.headers, b""), {}
+        error = failure(
+            call.what, answer.status, number(given, "code"), self._shown(text(given, "description")),
+            sent_once=call.repeat is Repeat.NEVER, retry_after=answer.retry_after(),
+        )
+        if isinstance(error, LoginError):
+            self._stopped = str(error)
+        return error, answer.retry_after()
+
+    def _shown(self, description: str | None) -> str | None:
+        """SCM's words, fit to be shown: no control characters, no secrets, not too long."""
+        if not description:
+            return None
+        shown = "".join(letter if letter.isprintable() else " " for letter in description)
+        for secret in (*self.credentials.secrets(), *(self._tokens.known() if self._tokens else ())):
+            if len(secret) >= 4:    # a shorter one would black out ordinary words
+                shown = shown.replace(secret, "***")
+        return shown[:LONGEST_DESCRIPTION]
+
+    def _in_doubt(self, call: Call, error: CertflowError) -> AmbiguousError:
+        return AmbiguousError(f"it is not known whether SCM took {call.what}: {error}", status=error.status)
+
+
+def _pause(attempt: int) -> float:
+    longest = min(FIRST_PAUSE * 2**min(attempt, 10), LONGEST_PAUSE)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads clients over time, nothing secret
+
+
+def _worth_repeating(error: CertflowError) -> bool:
+    """Statuses that pass, and broken connections; what a code of SCM calls temporary is left to the caller's longer pauses."""
+    return isinstance(error, TransientError) and not isinstance(error, NotReadyError) and (error.status is None or error.status in TRY_AGAIN)

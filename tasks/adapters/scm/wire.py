@@ -1,0 +1,168 @@
+"""One request and its answer: sessions, headers, the reading of a body within its bounds. Nothing here repeats anything."""
+
+import json
+import os
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from urllib3.util.ssl_ import create_urllib3_context
+
+from models.errors import SetupError, TransientError
+from tasks.adapters.scm.connections import ON_THE_WAY, trouble
+from tasks.adapters.scm.credentials import ClientCertificate
+from tasks.adapters.scm.values import Unreadable, integer
+
+LARGEST_BODY = 32 * 1024 * 1024
+LARGEST_ERROR_BODY = 1024 * 1024
+CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer of SCM."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON. Raises: Unreadable, which names the content type."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise Unreadable(f"it is no JSON but {self.content_type()}") from None
+
+    def object(self) -> dict[str, Any]:
+        """The body as a JSON object. Raises: Unreadable."""
+        found = self.json()
+        if not isinstance(found, dict):
+            raise Unreadable("it is no JSON object")
+        return found
+
+    def content_type(self) -> str:
+        """For messages: what the body says it is."""
+        given = "".join(letter for letter in self.headers.get("Content-Type", "") if letter.isprintable())[:80]
+        return given or "of no stated type" if self.body else "empty"
+
+    def retry_after(self) -> float | None:
+        """Seconds that SCM asks to wait, by number or date."""
+        given = self.headers.get("Retry-After", "").strip()
+        if (seconds := integer(given)) is not None:
+            return float(max(seconds, 0))
+        try:
+            until = parsedate_to_datetime(given)
+        except (ValueError, TypeError, IndexError):
+            return None
+        until = until if until.tzinfo else until.replace(tzinfo=UTC)
+        return max((until - datetime.now(UTC)).total_seconds(), 0.0)
+
+    def total(self) -> int | None:
+        """`X-Total-Count` (contract 3)."""
+        found = integer(self.headers.get("X-Total-Count"))
+        return found if found is not None and found >= 0 else None
+
+
+class HeaderAuth(AuthBase):
+    """Puts the login's headers on a request; being an `auth`, it also keeps requests from looking into a .netrc file."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        for name, value in self._headers.items():
+            # http.client writes Latin-1; what does not fit goes as UTF-8.
+            request.headers[name] = value if value.isascii() else value.encode("latin-1" if _fits_latin_1(value) else "utf-8")
+        return request
+
+
+def _fits_latin_1(value: str) -> bool:
+    return max(map(ord, value), default=0) < 256
+
+
+class _CertificateAdapter(HTTPAdapter):
+    """Speaks TLS with a client certificate, to SCM directly and through a proxy."""
+
+    def __init__(self, context: ssl.SSLContext, *, pool: int) -> None:
+        self._context = context
+        super().__init__(pool_maxsize=pool, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        super().init_poolmanager(*args, **more, ssl_context=self._context)    # type: ignore[no-untyped-call]
+
+    def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
+        return super().proxy_manager_for(proxy, **more, ssl_context=self._context)    # type: ignore[no-untyped-call]
+
+
+def session(pool: int, certificate: ClientCertificate | None = None) -> requests.Session:
+    """A session that keeps no cookies and repeats nothing; many threads may use it.
+
+    Raises: SetupError when the client certificate cannot be used.
+    """
+    made = requests.Session()
+    made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    adapter = _CertificateAdapter(_context(certificate), pool=pool) if certificate else HTTPAdapter(pool_maxsize=pool, max_retries=0)
+    made.mount("https://", adapter)
+    made.mount("http://", HTTPAdapter(pool_maxsize=pool, max_retries=0))
+    made.headers.clear()
+    made.headers.update({"User-Agent": "certflow", "Accept-Encoding": "gzip, deflate"})
+    return made
+
+
+def _context(certificate: ClientCertificate) -> ssl.SSLContext:
+    context = create_urllib3_context()
+    memory = os.memfd_create("certflow-client-certificate")    # OpenSSL reads files only; this one is never on a disk
+    try:
+        os.write(memory, f"{certificate.certificate.strip()}\n{certificate.key.strip()}\n".encode())
+        # A password function keeps OpenSSL from asking for one on the terminal.
+        context.load_cert_chain(f"/proc/self/fd/{memory}", password=lambda: b"")
+    except (ssl.SSLError, OSError, ValueError, TypeError) as error:
+        raise SetupError(
+            f"the account's client_certificate and client_key in Vault cannot be used ({type(error).__name__}): "
+            "store a PEM certificate and its unencrypted PEM key"
+        ) from None
+    finally:
+        os.close(memory)
+    return context
+
+
+def chunks(response: requests.Response, host: str, *, clock: Callable[[], float], seconds: float) -> Iterator[bytes]:
+    """The decoded body, piece by piece as it arrives.
+
+    `seconds` bounds the time spent waiting for SCM, not what the reader does in between. Raises: TransientError.
+    """
+    waited = 0.0
+    while True:
+        before = clock()
+        try:
+            piece = response.raw.read1(CHUNK, decode_content=True)
+        except ON_THE_WAY as error:
+            raise trouble(error, host) from None
+        waited += clock() - before
+        if not piece:
+            return
+        if waited > seconds:
+            raise TransientError(f"{host} did not end its answer within {seconds:.0f} s: ask for less at once")
+        yield piece
+
+
+def whole(response: requests.Response, host: str, *, clock: Callable[[], float], seconds: float) -> Answer:
+    """The answer with its body; an error body beyond its bound counts as none. Raises: TransientError."""
+    failed = response.status_code >= 300
+    most = LARGEST_ERROR_BODY if failed else LARGEST_BODY
+    body = bytearray()
+    for piece in chunks(response, host, clock=clock, seconds=seconds):
+        body += piece
+        if len(body) > most:
+            if failed:
+                body.clear()
+                break
+            raise TransientError(f"the answer of {host} is larger than {most // 1024 // 1024} MB: ask for less at once")
+    return Answer(response.status_code, response.headers, bytes(body))

@@ -1,0 +1,175 @@
+"""Put a certificate into its live entry in Vault, as one consistent version (RULES D1 to D3, K3)."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from models.errors import CertflowError, ConflictError, InputError, LoginError, NotFoundError, SetupError
+from models.orders import Certificate, CertificateOrder
+from models.policy import why_not_live
+from tasks.adapters import pki
+from tasks.adapters.store import certificates, orders, submissions
+from tasks.retry import step
+from tasks.runs import log, this_run
+from tasks.services import Services, open_services
+
+WRITES = 5
+"""Check-and-set tries: another writer of the same entry makes us look again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivered:
+    """What reached Vault, what waits, and a sentence for each that failed."""
+
+    delivered: int = 0
+    waiting: int = 0
+    failed: tuple[str, ...] = ()
+
+
+@step
+def deliver_all(account: str, order_ids: Sequence[UUID] | None = None) -> Delivered:
+    """Deliver every fetched certificate whose live name waits for it. One that fails stops no other."""
+    with open_services() as svc:
+        with svc.store.reading() as session:
+            waiting = certificates.not_delivered(session, account, order_ids)
+        done = later = 0
+        failed: list[str] = []
+        for one in waiting:
+            try:
+                if deliver(svc, one.id):
+                    done += 1
+                else:
+                    later += 1
+            except LoginError:
+                raise
+            except CertflowError as error:
+                failed.append(f"certificate {one.serial_number} of order {one.order_id} is not delivered: {error}")
+        return Delivered(delivered=done, waiting=later, failed=tuple(failed))
+
+
+def deliver(svc: Services, certificate_id: UUID) -> bool:
+    """Write one certificate to its live entry; False when it must not be there now, which the order then says.
+
+    May run twice, even at once: an entry that holds this certificate already is left as it is. Raises: as Vault; ConflictError when
+    others keep writing the same entry.
+    """
+    with svc.store.reading() as session:
+        new = certificates.certificate(session, certificate_id)
+        if new is None:
+            raise NotFoundError(f"there is no certificate {certificate_id}")
+        order = orders.order(session, new.order_id)
+    path = f"live/{order.live_name}"
+    for _ in range(WRITES):
+        entry = svc.vault.read(path)
+        served: Mapping[str, Any] = entry.data if entry else {}
+        if served.get("sha256") == new.sha256 and served.get("status") != "revoked":
+            assert entry is not None  # noqa: S101 - it holds our certificate
+            _remember(svc, order, new, entry.version)
+            return True
+        why = _why_not(svc, order, new, served)
+        if why:
+            with svc.store.transaction() as session:
+                orders.mark_waiting(session, order.id, why)
+            log().info("order %s (%s): %s", order.ssl_id, order.common_name, why)
+            return False
+        try:
+            version = svc.vault.write(path, _entry(svc, order, new, served), cas=svc.vault.version(path) or 0 if entry is None else entry.version)
+        except ConflictError:
+            continue
+        _remember(svc, order, new, version)
+        log().info("order %s (%s) is delivered to %s, version %s", order.ssl_id, order.common_name, path, version)
+        return True
+    raise ConflictError(f"{path} is written by others again and again: the next poll-orders tries once more")
+
+
+def accept(svc: Services, order: CertificateOrder) -> str:
+    """Deliver a held certificate, since a person accepts what sets it apart (RULES D3, E7). Raises: InputError when nothing is held."""
+    with svc.store.transaction() as session:
+        held = certificates.held_of(session, order.id)
+        if held is None:
+            raise InputError(f"order {order.id} ({order.common_name}) has no held certificate")
+        if held.never_deliver:
+            raise InputError(f"the certificate of order {order.id} can never be delivered: {held.held_because}")
+        orders.record_event(session, order.id, "accepted", held.held_because or "", now=svc.clock(), run=this_run(), by="settle")
+        certificates.accept(session, held.id)
+        orders.mark_waiting(session, order.id, None)
+    if order.live_name is None:
+        return f"the certificate of order {order.id} ({order.common_name}) is accepted; it holds no live name"
+    if deliver(svc, held.id):
+        return f"the certificate of order {order.id} ({order.common_name}) is accepted and delivered to live/{order.live_name}"
+    return f"the certificate of order {order.id} ({order.common_name}) is accepted, but not delivered yet: see its order page"
+
+
+def _why_not(svc: Services, order: CertificateOrder, new: Certificate, served: Mapping[str, Any]) -> str | None:
+    holder: CertificateOrder | None = None
+    predecessors: list[UUID] = []
+    with svc.store.reading() as session:
+        if served.get("status") != "revoked" and (serving := _uuid(served.get("order"))):
+            try:
+                holder = orders.order(session, serving)
+            except NotFoundError:
+                holder = None    # of a database that is gone: nobody else will ever write it
+        before = order.predecessor_id
+        while before is not None and before not in predecessors:
+            predecessors.append(before)
+            before = orders.order(session, before).predecessor_id
+    return why_not_live(order, new, holder=holder, predecessors=predecessors, now=svc.clock())
+
+
+def _entry(svc: Services, order: CertificateOrder, new: Certificate, served: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of RULES D1. Without our key there is no key and no keystore (RULES K2)."""
+    entry: dict[str, Any] = {
+        "certificate": new.pem, "chain": new.chain_pem, "fullchain": new.pem + new.chain_pem, "private_key": "", "keystore": "",
+        "keystore_type": "", "keystore_password": "", "serial_number": new.serial_number, "sha256": new.sha256, "names": list(new.names),
+        "not_after": new.not_after.isoformat(), "order": str(order.id), "account": order.account, "status": "issued",
+    }
+    with svc.store.reading() as session:
+        sent = submissions.submission(session, new.submission_id) if new.submission_id else None
+    if sent is None or sent.own_csr:
+        return entry
+    kept = svc.vault.read(f"keys/{sent.id}")
+    if kept is None:
+        raise SetupError(f"the key of the certificate is not at keys/{sent.id} in Vault: restore it there, then poll again")
+    kind = order.keystore_type or "PKCS12"
+    password = _password(svc, order, served)
+    keystore = pki.make_keystore(
+        kind, key=pki.key_from_pem(kept.data["private_key"]), certificate=new.pem, chain=new.chain_pem, alias=(order.live_name or "").lower(),
+        password=password,
+    )
+    return entry | {
+        "private_key": kept.data["private_key"], "keystore": base64.b64encode(keystore).decode(), "keystore_type": kind,
+        "keystore_password": password,
+    }
+
+
+def _password(svc: Services, order: CertificateOrder, served: Mapping[str, Any]) -> str:
+    """The user's own, else the one that the live name always had, else a new one (RULES K3)."""
+    if order.keystore_password_path:
+        name, _, field = order.keystore_password_path.partition("#")
+        entry = svc.vault.read(f"passwords/{name}")
+        password = str((entry.data if entry else {}).get(field) or "")
+        if not password:
+            raise SetupError(f"Vault holds no keystore password at passwords/{name}#{field}: write it there, then poll again")
+        pki.check_keystore_password(password)
+        return password
+    return str(served.get("keystore_password") or "") or pki.new_keystore_password()
+
+
+def _remember(svc: Services, order: CertificateOrder, new: Certificate, version: int) -> None:
+    with svc.store.transaction() as session:
+        if new.delivered_at is None:
+            said = f"live/{order.live_name}, version {version}" + ("; " + "; ".join(new.flags) if new.flags else "")
+            orders.record_event(session, order.id, "delivered", said, now=svc.clock(), run=this_run())
+        certificates.delivered(session, new.id, version=version, now=svc.clock())
+        orders.mark_waiting(session, order.id, None)
+        if new.submission_id:
+            submissions.finish(session, new.submission_id)
+
+
+def _uuid(text: object) -> UUID | None:
+    try:
+        return UUID(str(text))
+    except ValueError:
+        return None

@@ -1,0 +1,198 @@
+"""Read the orders of an account from SCM, in few calls (RULES S3), and store them batch by batch.
+
+An import may be killed at any point: rows are upserted, and a whole import remembers which windows it has finished.
+"""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from itertools import islice
+from typing import TypeVar
+
+from models.choosing import choose_organization, departments
+from models.errors import CertflowError, InputError, LoginError, RightsError, SetupError
+from models.orders import AccountState
+from models.parameters import ImportParameters
+from models.records import OrderRecord, ReportWindow
+from models.status import order_status
+from models.windows import WHOLE_AGAIN_AFTER, changed_since, halved, whole
+from tasks.adapters.scm import ScmClient
+from tasks.adapters.store import orders
+from tasks.adapters.store.reference import account_state
+from tasks.reference import facts
+from tasks.retry import step
+from tasks.runs import Progress, log, this_run
+from tasks.services import Services, open_services
+
+T = TypeVar("T")
+
+BATCH = 1000
+RESUME_FOR = timedelta(days=1)
+MOST_MISSING_DETAILS = 5
+"""Open orders that a report of changes did not return are asked for one by one, but no more than these (RULES S3)."""
+
+
+@dataclass(kw_only=True)
+class Read:
+    """What an import saw so far."""
+
+    seen: int = 0
+    new: int = 0
+    changed: int = 0
+    unreadable: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+@step
+def read_orders(wish: ImportParameters) -> Read:
+    """Read and store the orders that were asked for: changes only, when a whole import is less than a week old and nothing narrows the wish.
+
+    Raises: as the SCM client when nothing could be read; a window that cannot be read even as a single day is named in `problems`.
+    """
+    with open_services() as svc, svc.scm(wish.account) as scm:
+        job = _Job(svc, scm, wish)
+        started = svc.clock()
+        with svc.store.transaction() as session:
+            state = account_state(session, wish.account)
+            since = state.imported_until
+            fresh = wish.everything and not wish.include_deleted and state.full_import_at is not None and since is not None \
+                and started - state.full_import_at < WHOLE_AGAIN_AFTER
+        if fresh and since is not None:
+            job.changes(since)
+        else:
+            job.everything()
+        if wish.everything:
+            job.without_request_date()
+            if not job.read.problems:
+                job.remember(started, full=not fresh)
+        return job.read
+
+
+class _Job:
+    """One import: where rows go, and what was seen."""
+
+    def __init__(self, svc: Services, scm: ScmClient, wish: ImportParameters) -> None:
+        self.svc, self.scm, self.wish = svc, scm, wish
+        self.read = Read()
+        self.organization_ids = _organization_ids(svc, wish)
+
+    def changes(self, since: datetime) -> None:
+        """Four windows, and details of a few open orders that they do not hold."""
+        with self.svc.store.reading() as session:
+            open_orders = orders.open_orders(session, self.wish.account)
+        oldest = next((one.requested_at for one in open_orders if one.requested_at), None)
+        seen: set[int] = set()
+        for window in changed_since(since, self.svc.clock(), oldest_open=oldest):
+            self.window(window, seen)
+        missing = [one.ssl_id for one in open_orders if one.ssl_id is not None and one.ssl_id not in seen]
+        self.store(self.scm.details(ssl_id) for ssl_id in missing[:MOST_MISSING_DETAILS])
+
+    def everything(self) -> None:
+        """All windows by request date; one that a killed import finished within the last day is not asked for again."""
+        window = whole(self.svc.clock(), since=self.wish.requested_since, organization_ids=self.organization_ids)
+        key = self.wish.model_dump(mode="json")
+        with self.svc.store.reading() as session:
+            resume = session.get(AccountState, self.wish.account)
+            before = (resume.import_resume if resume else None) or {}
+        if before.get("wish") == key and before.get("until") and self._recent(before["at"]):
+            window = ReportWindow(
+                by=window.by, first=date.fromisoformat(before["until"]), last=window.last, organization_ids=window.organization_ids,
+            )
+            log().info("an import that did not end had finished everything before %s: going on from there", before["until"])
+        with Progress(f"import of {self.wish.account}", window.first, window.last) as progress:
+            self._halving(window, key, progress)
+
+    def _recent(self, at: str) -> bool:
+        return self.svc.clock() - datetime.fromisoformat(at) < RESUME_FOR
+
+    def _halving(self, window: ReportWindow, key: dict[str, object], progress: Progress) -> None:
+        """Read a window; when the answer is too big, too slow or broken, its halves. A single day that fails is a problem, not the end."""
+        waiting = [window]
+        while waiting:
+            window = waiting.pop()
+            try:
+                self.window(window, None)
+            except (LoginError, RightsError, SetupError):
+                raise
+            except CertflowError as error:
+                halves = halved(window)
+                if halves is None:
+                    self.read.problems.append(f"orders requested on {window.first}: {error}")
+                    continue
+                log().info("the report of %s to %s is asked for in two halves: %s", window.first, window.last, error)
+                waiting += reversed(halves)
+                continue
+            if window.last and waiting and not self.read.problems:
+                self._finished(key, window.last)
+            progress.at(window.last, f"{self.read.seen:,} orders")
+
+    def _finished(self, key: dict[str, object], until: date) -> None:
+        with self.svc.store.transaction() as session:
+            account_state(session, self.wish.account).import_resume = {
+                "wish": key, "until": until.isoformat(), "at": self.svc.clock().isoformat(),
+            }
+
+    def window(self, window: ReportWindow, seen: set[int] | None) -> None:
+        """Stream one report into the store."""
+        rows = self.scm.report(window, unreadable=self.read.unreadable.append)
+        self.store(rows, seen)
+
+    def store(self, rows: Iterable[OrderRecord], seen: set[int] | None = None) -> None:
+        """Upsert rows in batches; nothing of the account's size stays in memory."""
+        for batch in _batches(iter(rows)):
+            if seen is not None:
+                seen.update(row.ssl_id for row in batch)
+            wanted = [row for row in batch if self.wish.wants(order_status(row.status_word))]
+            with self.svc.store.transaction() as session:
+                done = orders.upsert(
+                    session, self.wish.account, wanted, now=self.svc.clock(), run=this_run(), include_deleted=self.wish.include_deleted,
+                )
+            self.read.seen += done.seen
+            self.read.new += done.new
+            self.read.changed += done.changed
+            self.read.unreadable += done.unreadable
+
+    def without_request_date(self) -> None:
+        """Imported and discovered certificates have no request date: when SCM counts more than we know, the list finds them."""
+        total = self.scm.count()
+        with self.svc.store.reading() as session:
+            known = orders.count(session, self.wish.account)
+        if total is None or total <= known:
+            return
+        log().info("SCM counts %s orders, %s are known: the list is read for the rest", total, known)
+        ids = (item.ssl_id for item in self.scm.listed())
+        with ThreadPoolExecutor(self.svc.settings.scm_concurrency) as pool:
+            for batch in _batches(ids):
+                with self.svc.store.reading() as session:
+                    known_ids = orders.known_ssl_ids(session, self.wish.account, batch)
+                self.store(pool.map(self.scm.details, [id_ for id_ in batch if id_ not in known_ids]))
+
+    def remember(self, started: datetime, *, full: bool) -> None:
+        """From when on the next import looks for changes."""
+        with self.svc.store.transaction() as session:
+            state = account_state(session, self.wish.account)
+            state.imported_until, state.import_resume = started, None
+            if full:
+                state.full_import_at = started
+
+
+def _organization_ids(svc: Services, wish: ImportParameters) -> tuple[int, ...]:
+    """The ids of the organizations asked for, with their departments. Raises: InputError; a bare id needs no reference data."""
+    with svc.store.reading() as session:
+        known = facts(session, wish.account).organizations
+    ids: set[int] = set()
+    for text in wish.organizations:
+        if not known and text.isdigit():
+            ids.add(int(text))
+            continue
+        if not known:
+            raise InputError(f"organization {text!r} cannot be looked up before sync-reference-data has run: give its id, or sync first")
+        chosen = choose_organization(text, known)
+        ids |= {chosen.id, *(one.id for one in departments(chosen, known))}
+    return tuple(sorted(ids))
+
+
+def _batches(rows: Iterator[T]) -> Iterator[list[T]]:
+    while batch := list(islice(rows, BATCH)):
+        yield batch

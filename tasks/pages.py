@@ -1,0 +1,192 @@
+"""Pages for people: what a run leaves in the Prefect UI, as Markdown. What needs somebody comes first.
+
+Whatever SCM or a user wrote is shown as plain text: no Markdown and no HTML of theirs reaches the page.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from models.choosing import path
+from models.orders import Certificate, CertificateOrder, Submission
+from models.reference import CertificateProfile, CustomField, Domain, Organization
+from models.status import WAITS_FOR_APPROVAL, OrderStatus
+from models.summaries import Finding
+from tasks.adapters.store import certificates, orders, reference
+from tasks.adapters.store import submissions as sent
+from tasks.retry import step
+from tasks.services import open_services
+from tasks.submissions import MOST_ATTEMPTS
+
+ROWS = 200
+"""More rows than this make a page that nobody reads and the UI shows slowly."""
+
+_PLAIN = str.maketrans({
+    letter: f"&#{ord(letter)};" for letter in "&<>|`[]*_!\\#~:@"
+} | {"\n": " ", "\r": " ", "\t": " ", "\x00": ""})
+
+
+def plain(value: object, most: int = 200) -> str:
+    """A value as text that Markdown and HTML leave alone, on one line."""
+    shown = "" if value is None else str(value)
+    return (shown if len(shown) <= most else shown[:most - 1] + "…").translate(_PLAIN).strip()
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, of: int | None = None) -> str:
+    """A Markdown table of at most 200 rows; says how many it leaves out, of `of` or of those given."""
+    every = [list(row) for row in rows]
+    shown = every[:ROWS]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {' | '.join(plain(cell) for cell in row)} |" for row in shown)]
+    left = (of or len(every)) - len(shown)
+    return "\n".join(lines) + (f"\n\n{left:,} more are in our tables." if left > 0 else "") + "\n"
+
+
+def account_page(account: str, findings: Sequence[Finding], *, healthy: bool) -> str:
+    """Verdict first, then finding, who can mend it, how."""
+    verdict = "can log in, order and read the report" if healthy else "cannot do its work"
+    body = table(("", "Finding", "Who can mend it", "Code"), [(one.severity, one.message, one.mended_by, one.code) for one in findings])
+    return f"# Account {plain(account)} {verdict}\n\n{body if findings else 'Nothing to mend.'}\n"
+
+
+@step
+def reference_page(account: str) -> str:
+    """Reference data by kind: id, name, status, end, changed since."""
+    with open_services() as svc, svc.store.reading() as session:
+        organizations = reference.rows(session, Organization, account, vanished=True)
+        domains = reference.rows(session, Domain, account, vanished=True)
+        profiles = reference.rows(session, CertificateProfile, account, vanished=True)
+        fields = reference.rows(session, CustomField, account, vanished=True)
+    names = {one.id: path(one) for one in organizations}
+    return "\n".join((
+        f"# Reference data of account {plain(account)}\n",
+        f"## Organizations and departments ({len(organizations):,})\n",
+        table(("Id", "Name", "Orders by API", "Certificates", "Changed"), [
+            (one.id, path(one), _yes(one.api_allowed), ", ".join(one.certificate_types or []), _since(one)) for one in organizations
+        ]),
+        f"## Domains ({len(domains):,})\n",
+        table(("Id", "Name", "Validation", "Ends", "Delegated to", "Changed"), [
+            (one.id, one.name, _domain_state(one), one.validation_expires_on, ", ".join(
+                names.get(given["organization_id"], str(given["organization_id"])) for given in one.delegations or []
+            ), _since(one)) for one in sorted(domains, key=_worst_first)
+        ]),
+        f"## Certificate profiles ({len(profiles):,})\n",
+        table(("Id", "Name", "Terms in days", "Keys", "Organizations", "Changed"), [
+            (one.id, one.name, ", ".join(str(days) for days in one.terms),
+             "; ".join(f"{word} {', '.join(sizes)}" for word, sizes in one.key_types.items()), len(one.organization_ids), _since(one))
+            for one in profiles
+        ]),
+        f"## Custom fields ({len(fields):,})\n",
+        table(("Id", "Name", "Mandatory", "Input", "Options", "Changed"), [
+            (one.id, one.name, _yes(one.mandatory), one.input_type, ", ".join(one.options), _since(one)) for one in fields
+        ]),
+    ))
+
+
+@step
+def orders_page(account: str) -> str:
+    """What needs somebody on top, counts by status, the 50 that end first."""
+    with open_services() as svc:
+        now = svc.clock()
+        with svc.store.reading() as session:
+            waiting = list(orders.needing_attention(session, account))
+            held = certificates.held(session, account)
+            counts = orders.counts_by_status(session, account)
+            ending = orders.ending_first(session, account, now=now)
+    needs = [_needs(order, newest) for order, newest in waiting if order.id not in {one.id for one, _ in held}]
+    needs += [(_number(order), order.common_name, "certificate held", one.held_because or "", "settle ORDER --accept, or revoke it")
+              for order, one in held]
+    return "\n".join((
+        f"# Orders of account {plain(account)}\n",
+        f"## Needs somebody ({len(needs):,})\n",
+        table(("Order", "Name", "State", "Why", "What to do"), needs) if needs else "Nothing.\n",
+        "## Counts by status\n",
+        table(("Status", "Orders"), sorted(counts.items())),
+        "## The 50 that end first\n",
+        table(("Order", "Name", "Ends", "Days left", "Live name"), [
+            (_number(one), one.common_name, _day(one.expires_at), (one.expires_at - now).days if one.expires_at else "", one.live_name or "")
+            for one in ending
+        ]),
+    ))
+
+
+@step
+def order_page(order_id: UUID) -> str:
+    """One order: names, organization, profile, term, requester, SCM's id, live path and version, public certificate, history."""
+    with open_services() as svc, svc.store.reading() as session:
+        order = orders.order(session, order_id)
+        newest = next(reversed(sent.of_order(session, order_id)), None)
+        issued = certificates.of_order(session, order_id)
+        history = orders.history(session, order_id)
+        parents = {one.id: path(one) for one in reference.rows(session, Organization, order.account, vanished=True)}
+    certificate = issued[0] if issued else None
+    facts = [
+        ("Status", order.status + (f" ({order.waiting_because})" if order.waiting_because else "")),
+        ("Names", ", ".join(order.subject_alternative_names) or order.common_name),
+        ("Organization", f"{parents.get(order.organization_id or 0, order.organization_name or '')} ({order.organization_id})"),
+        ("Profile", f"{order.certificate_profile_name or ''} ({order.certificate_profile_id})"),
+        ("Term", f"{order.term_days} days" if order.term_days else ""),
+        ("Key", f"{order.key_algorithm or ''} {order.key_size or ''}"),
+        ("Requested by", next((one.requested_by for one in history if one.requested_by), "")),
+        ("Order in Certflow", order.id), ("Order at SCM", order.ssl_id or "none yet"), ("Account", order.account),
+        ("Live path", f"live/{order.live_name}" if order.live_name else "none: not ordered here"),
+        ("Live version", certificate.live_version if certificate and certificate.live_version else "not delivered yet"),
+        ("Last answer of SCM", newest.error if newest and newest.error else ""),
+    ]
+    return "\n".join((
+        f"# {plain(order.common_name)}: {plain(order.status)}\n", table(("", ""), facts), _certificate(certificate, svc.clock()),
+        "## History\n",
+        table(("When (UTC)", "What", "Detail", "Run"), [(f"{one.at:%Y-%m-%d %H:%M:%S}", one.kind, one.detail, one.flow_run_id) for one in history]),
+    ))
+
+
+def _certificate(certificate: Certificate | None, now: datetime) -> str:
+    if certificate is None:
+        return "## Certificate\n\nNone yet.\n"
+    left = certificate.not_after - now
+    facts = [
+        ("Serial number", certificate.serial_number), ("SHA-256", certificate.sha256), ("Issuer", certificate.issuer),
+        ("Valid", f"{certificate.not_before:%Y-%m-%d %H:%M} to {certificate.not_after:%Y-%m-%d %H:%M} UTC, {max(left, timedelta(0)).days} days left"),
+        ("Names", ", ".join(certificate.names)), ("Key", f"{certificate.key_algorithm} {certificate.key_size}"),
+        ("Usage", ", ".join(certificate.extended_key_usage)), ("Held", certificate.held_because or "no"), ("Noted", "; ".join(certificate.flags)),
+    ]
+    return f"## Certificate\n\n{table(('', ''), facts)}\n```\n{certificate.pem.strip()}\n```\n"
+
+
+def _needs(order: CertificateOrder, newest: Submission | None) -> tuple[object, ...]:
+    number, name = _number(order), order.common_name
+    if order.status == OrderStatus.SUBMITTING:
+        since = f"since {newest.claimed_at:%Y-%m-%d %H:%M} UTC" if newest and newest.claimed_at else ""
+        return number, name, f"in doubt {since}", newest.error if newest else "", "poll-orders looks by itself; else settle ORDER"
+    if order.status == OrderStatus.PLANNED:
+        given_up = newest is not None and newest.attempts >= MOST_ATTEMPTS
+        what = "settle ORDER --send-again or --withdraw" if given_up else "the next poll-orders sends it"
+        return number, name, "planned", newest.error if newest else "", what
+    if order.status in WAITS_FOR_APPROVAL:
+        since = f"since {_day(order.requested_at)}" if order.requested_at else ""
+        return number, name, f"waits for approval {since}", "", "an administrator approves or declines it in SCM"
+    return number, name, order.status, order.waiting_because or "", "see the reason; poll-orders tries again"
+
+
+def _number(order: CertificateOrder) -> object:
+    return order.ssl_id or order.id
+
+
+def _day(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d}" if moment else ""
+
+
+def _yes(value: bool | None) -> str:
+    return {True: "yes", False: "no", None: "not known"}[value]
+
+
+def _since(row: Organization | Domain | CertificateProfile | CustomField) -> str:
+    return f"vanished {_day(row.vanished_at)}" if row.vanished_at else _day(row.changed_at)
+
+
+def _domain_state(domain: Domain) -> str:
+    words = [(domain.validation_status or "not shown").replace("_", " ")]
+    return ", ".join([*words, *(["suspended"] if domain.suspended else []), *(["delegation waits"] if domain.delegation_active is False else [])])
+
+
+def _worst_first(domain: Domain) -> tuple[bool, str, str]:
+    return domain.validation_status == "validated", str(domain.validation_expires_on or ""), domain.name

@@ -1,0 +1,233 @@
+"""Ask SCM how open orders stand: by details when they are few, else by a few reports (RULES S3, S4)."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+from uuid import UUID
+
+from models.errors import CertflowError, InputError, LoginError, NotFoundError, SetupError
+from models.orders import CertificateOrder
+from models.policy import newest_living
+from models.records import OrderRecord
+from models.status import OPEN, OrderStatus, SubmissionStatus
+from models.summaries import PollSummary
+from models.windows import around
+from tasks import certificates, delivery, settling
+from tasks import submissions as sending
+from tasks.adapters.scm import ScmClient
+from tasks.adapters.store import certificates as repository
+from tasks.adapters.store import orders, submissions
+from tasks.retry import step
+from tasks.runs import log, next_look, this_run
+from tasks.services import Services, open_services
+
+R = TypeVar("R")
+
+FEW = 5
+"""Up to so many orders are asked for one by one: details say more than a report and cost less than a day's rows."""
+
+MOST_MISSING_DETAILS = 50
+"""Orders that the reports did not return and that one poll asks for; the next poll goes on with others."""
+
+BATCH = 1000
+FIRST_PAUSE = 15.0
+LONGEST_PAUSE = 600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looked:
+    """What a poll learnt of open orders."""
+
+    checked: int = 0
+    changed: int = 0
+    failed: tuple[str, ...] = ()
+
+
+@step
+def meant(account: str, texts: Sequence[str]) -> tuple[UUID, ...]:
+    """The orders that are named: by sslId, UUID, or a name, which means the newest living order of its line (RULES N6).
+
+    Raises: NotFoundError or InputError that names every text that fits no order or several.
+    """
+    found: list[UUID] = []
+    wrong: list[str] = []
+    with open_services() as svc, svc.store.reading() as session:
+        for text in texts:
+            rows = orders.named(session, account, text)
+            chosen = rows if len(rows) < 2 else newest_living(rows)
+            if len(chosen) == 1:
+                found.append(chosen[0].id)
+            elif chosen:
+                candidates = ", ".join(f"{row.ssl_id or row.id} ({row.status})" for row in chosen[:20])
+                wrong.append(f"{text!r} means several orders, name one: {candidates}")
+            else:
+                wrong.append(f"there is no order {text!r} in account {account}: import-orders finds orders that SCM holds")
+    if wrong:
+        raise InputError("refused, nothing was sent: " + "; ".join(wrong), problems=tuple(wrong))
+    return tuple(dict.fromkeys(found))
+
+
+@step
+def anything_open(account: str) -> bool:
+    """Whether a poll has anything to do: something unsettled, open, not fetched or not delivered."""
+    with open_services() as svc, svc.store.reading() as session:
+        return bool(
+            submissions.unsettled(session, account, SubmissionStatus.SUBMITTING)
+            or [one for one in submissions.unsettled(session, account, SubmissionStatus.PLANNED) if one.attempts < sending.MOST_ATTEMPTS]
+            or orders.open_orders(session, account, most=1)
+            or repository.not_fetched(session, account, most=1)
+            or repository.not_delivered(session, account)
+        )
+
+
+@step
+def look(account: str, order_ids: Sequence[UUID] | None = None) -> Looked:
+    """Bring open orders, or the named ones whatever their status, to what SCM says. A single order that fails stops no other."""
+    with open_services() as svc:
+        with svc.store.reading() as session:
+            rows = orders.open_orders(session, account) if order_ids is None else [orders.order(session, id_) for id_ in order_ids]
+        rows = [row for row in rows if row.ssl_id is not None]
+        if not rows:
+            return Looked()
+        with svc.scm(account) as scm:
+            return _look(svc, scm, account, rows)
+
+
+def _look(svc: Services, scm: ScmClient, account: str, rows: list[CertificateOrder]) -> Looked:
+    wanted = {row.ssl_id for row in rows if row.ssl_id is not None}
+    failed: list[str] = []
+    changed = 0
+    if len(rows) > FEW:
+        changed += _by_report(svc, scm, account, rows, wanted, failed)
+    missing = sorted(wanted)[:MOST_MISSING_DETAILS if len(rows) > FEW else None]
+    with ThreadPoolExecutor(svc.settings.scm_concurrency) as pool:
+        records = [one for one in pool.map(lambda ssl_id: _details(scm, ssl_id, failed), missing) if one is not None]
+    changed += _store(svc, account, records, failed)
+    return Looked(checked=len(rows), changed=changed, failed=tuple(failed))
+
+
+def _by_report(
+    svc: Services, scm: ScmClient, account: str, rows: list[CertificateOrder], wanted: set[int], failed: list[str]
+) -> int:
+    """What a few reports say of the open orders; those found leave `wanted`."""
+    changed = 0
+    unreadable: list[str] = []
+    for window in around(row.requested_at.date() for row in rows if row.requested_at):
+        batch: list[OrderRecord] = []
+        try:
+            for record in scm.report(window, unreadable=unreadable.append):
+                if record.ssl_id in wanted:
+                    wanted.discard(record.ssl_id)
+                    batch.append(record)
+        except LoginError:
+            raise
+        except CertflowError as error:
+            log().warning("the report of %s to %s could not be read, its orders are asked for one by one: %s", window.first, window.last, error)
+        changed += _store(svc, account, batch, failed)
+    return changed
+
+
+def _details(scm: ScmClient, ssl_id: int, failed: list[str]) -> OrderRecord | None:
+    try:
+        return scm.details(ssl_id)
+    except LoginError:
+        raise
+    except NotFoundError as error:
+        failed.append(f"order {ssl_id}: SCM does not know it any more ({error})")
+    except CertflowError as error:
+        failed.append(f"order {ssl_id}: {error}")
+    return None
+
+
+def _store(svc: Services, account: str, records: Iterable[OrderRecord], failed: list[str]) -> int:
+    changed = 0
+    found = list(records)
+    for first in range(0, len(found), BATCH):
+        with svc.store.transaction() as session:
+            done = orders.upsert(session, account, found[first:first + BATCH], now=svc.clock(), run=this_run())
+        changed += done.changed
+        failed += done.unreadable
+    return changed
+
+
+def bring_forward(account: str, order_ids: Sequence[UUID] | None = None) -> PollSummary:
+    """Settle, send, look, fetch, deliver: one pass over what is open. A part that fails stops no other; a refused login stops all.
+
+    Raises: LoginError; SetupError, since without Vault or database nothing can be done.
+    """
+    problems: list[str] = []
+    settled = _part(lambda: settling.settle(account, order_ids), settling.Settled(), problems)
+    sent = _part(lambda: sending.send_planned(account, order_ids), sending.Sent(), problems)
+    looked = _part(lambda: look(account, order_ids), Looked(), problems)
+    fetched = _part(lambda: certificates.fetch_all(account, order_ids), certificates.Fetched(), problems)
+    delivered = _part(lambda: delivery.deliver_all(account, order_ids), delivery.Delivered(), problems)
+    problems += [*sent.failed, *looked.failed, *fetched.failed, *delivered.failed]
+    return PollSummary(
+        orders_checked=looked.checked, orders_changed=looked.changed, certificates_fetched=fetched.fetched,
+        certificates_waiting=fetched.waiting + delivered.waiting, settled=settled.adopted, in_doubt=len(settled.in_doubt),
+        failed=len(problems), sent=sent.taken, delivered=delivered.delivered, problems=tuple([*problems, *settled.in_doubt][:50]),
+    )
+
+
+def _part(act: Callable[[], R], nothing: R, problems: list[str]) -> R:
+    try:
+        return act()
+    except (LoginError, SetupError):
+        raise
+    except CertflowError as error:
+        problems.append(str(error))
+        return nothing
+
+
+def sentence(summary: PollSummary) -> str:
+    """What a poll did, and what happens next."""
+    parts = [
+        f"{summary.orders_checked:,} orders checked", f"{summary.orders_changed:,} changed", f"{summary.settled} settled" * bool(summary.settled),
+        f"{summary.sent} sent" * bool(summary.sent), f"{summary.in_doubt} in doubt" * bool(summary.in_doubt),
+        f"{summary.certificates_fetched:,} certificates fetched", f"{summary.delivered:,} delivered",
+        f"{summary.certificates_waiting:,} wait" * bool(summary.certificates_waiting),
+    ]
+    with open_services() as svc:
+        return ", ".join(part for part in parts if part) + "; " + next_look(svc.clock())
+
+
+def wait_for(order_id: UUID, *, minutes: int, sleep: Callable[[float], None] = time.sleep) -> None:
+    """See how SCM took an order, and bring it forward until it is delivered or decided, at most so many minutes.
+
+    Pauses grow from 15 s to 10 minutes (contract 7.3). That SCM cannot be asked now is left to the next poll.
+    """
+    with open_services() as svc:
+        ends = svc.clock() + timedelta(minutes=minutes)
+        order = _order(svc, order_id)
+        if order.ssl_id is not None:
+            _quietly(lambda: look(order.account, [order_id]))
+        pause = FIRST_PAUSE
+        while svc.clock() < ends and not _finished(svc, order_id):
+            sleep(min(pause, max(0.0, (ends - svc.clock()).total_seconds())))
+            _quietly(lambda: bring_forward(order.account, [order_id]))
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+
+
+def _quietly(act: Callable[[], object]) -> None:
+    try:
+        act()
+    except CertflowError as error:
+        log().warning("SCM could not be asked now, poll-orders will: %s", error)
+
+
+def _order(svc: Services, order_id: UUID) -> CertificateOrder:
+    with svc.store.reading() as session:
+        return orders.order(session, order_id)
+
+
+def _finished(svc: Services, order_id: UUID) -> bool:
+    """Delivered, decided against, or waiting for a person: more waiting here changes nothing."""
+    with svc.store.reading() as session:
+        order = orders.order(session, order_id)
+        newest = next(iter(repository.of_order(session, order_id)), None)
+    if order.status == OrderStatus.ISSUED:
+        return newest is not None and (newest.delivered_at is not None or newest.held_because is not None)
+    return order.status not in OPEN
