@@ -17,8 +17,8 @@ def main() -> int:
     seconds, *command = sys.argv[1:]
     # A group of its own: Ctrl-C on the terminal reaches the starter only, which then ends everything in order.
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603 - the starter's own command
-    # The commands that read our output must see its end when the command ends.
-    sys.stdout.close()
+    # Whoever reads the command's output must see its end when the command ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     threading.Thread(target=_end_with_starter, args=(child, float(seconds)), daemon=True).start()
     status = child.wait()
     _kill_group(child.pid)

@@ -1,6 +1,7 @@
 """Processes that we start and that never outlive us."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,14 +11,16 @@ from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Literal, Self
 
 from models.errors import SetupError
 
 ROOT = Path(__file__).resolve().parent.parent
 LEASH = Path(__file__).with_name("leash.py")
-GRACE_SECONDS = 4.0
-"""How long a process may take to end after SIGTERM. Twice this stays below the ten seconds that service managers give."""
+GRACE_SECONDS = 3.5
+"""How long a process may take to end after SIGTERM. Twice this, and a second each, stays below ten seconds."""
+
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 LOOPBACK = "127.0.0.1"
 
@@ -34,26 +37,32 @@ class Children:
         return self
 
     def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
-        for _, leash in reversed(self._running):
-            with suppress(OSError):
+        for number in ENDING_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        # The newest works with all the others, so it goes first; these then end together.
+        newest_first = [leash for _, leash in reversed(self._running)]
+        for group in (newest_first[:1], newest_first[1:]):
+            for leash in group:
                 assert leash.stdin is not None  # noqa: S101 - start() gives every leash a pipe
-                leash.stdin.close()
-            with suppress(subprocess.TimeoutExpired):
-                leash.wait(GRACE_SECONDS + 1)
+                with suppress(OSError):
+                    leash.stdin.close()
+            for leash in group:
+                with suppress(subprocess.TimeoutExpired):
+                    leash.wait(GRACE_SECONDS + 1)
 
-    def start(self, name: str, command: list[str], env: Mapping[str, str], *, output: str = "log") -> "subprocess.Popen[str]":
+    def start(
+        self, name: str, command: list[str], env: Mapping[str, str], *, output: Literal["log", "pipe", "ours"] = "log"
+    ) -> "subprocess.Popen[str]":
         """Start a Python module of ours or Prefect's, as `python COMMAND`.
 
         `output`: `log` writes what it says into a file that `last_words` reads, `pipe` gives its standard output to the
         caller and logs the rest, `ours` shows everything on our terminal.
         """
         with (self._logs / f"{name}.log").open("ab") as log:
-            streams: dict[str, int | IO[bytes] | None] = {
-                "log": {"stdout": log, "stderr": log}, "pipe": {"stdout": subprocess.PIPE, "stderr": log}, "ours": {},
-            }[output]
+            stdout: int | IO[bytes] | None = {"log": log.fileno(), "pipe": subprocess.PIPE, "ours": None}[output]
             leash = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-                [sys.executable, "-I", "-S", str(LEASH), str(GRACE_SECONDS), sys.executable, *command], stdin=subprocess.PIPE, text=True,
-                cwd=ROOT, env=dict(env), start_new_session=True, **streams,  # type: ignore[call-overload]
+                [sys.executable, "-I", "-S", str(LEASH), str(GRACE_SECONDS), sys.executable, *command], stdin=subprocess.PIPE,
+                stdout=stdout, stderr=None if output == "ours" else log, text=True, cwd=ROOT, env=dict(env), start_new_session=True,
             )
         self._running.append((name, leash))
         return leash
@@ -81,6 +90,12 @@ class Children:
             if time.monotonic() > deadline:
                 raise SetupError(f"{what} was not ready after {seconds:.0f} seconds: try again on a machine that is less busy")
             pause.wait(0.2)
+
+
+def end_like_ctrl_c() -> None:
+    """From now on SIGTERM and a closed terminal are a KeyboardInterrupt, as Ctrl-C is."""
+    for number in ENDING_SIGNALS:
+        signal.signal(number, signal.default_int_handler)
 
 
 def need_free(port: int, setting: str) -> None:

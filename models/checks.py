@@ -5,11 +5,12 @@ A documented fact refuses, an inferred one warns. `send_anyway` turns refusals i
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, Literal
 
-from models.choosing import SSL, choose_organization, choose_profile, departments, orders_ssl, path
+from models.choosing import SSL, as_id, choose_organization, choose_profile, departments, orders_ssl, path
 from models.errors import InputError
 from models.names import RequestedNames, domain_of, problem_with_public_name, requested_names
 from models.parameters import CUSTOM_FIELD_MAX, EXTERNAL_REQUESTER_MAX, OrderParameters
@@ -20,7 +21,8 @@ FRESH_FOR = timedelta(days=1)
 """A domain state older than this is read again before it decides (RULES C2)."""
 
 _EC_WORDS = frozenset({"EC", "ECC", "ECDSA"})
-_CURVES = {"p256": "P-256", "secp256r1": "P-256", "prime256v1": "P-256", "256": "P-256", "p384": "P-384", "secp384r1": "P-384", "384": "P-384"}
+_CURVES = {"p256": "P-256", "secp256r1": "P-256", "prime256v1": "P-256", "256": "P-256", "p384": "P-384", "secp384r1": "P-384", "384": "P-384",
+           "p521": "P-521", "secp521r1": "P-521", "521": "P-521"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +90,7 @@ def check_order(
         problems += _public(names, private=private)
         problems += _domains(names, facts, organization, domain_ids, private=private, today=today)
     custom = _custom_fields(wish, facts, defaults, problems)
-    emails = wish.external_requester_emails or tuple(defaults.get("external_requester_emails") or ())
+    emails = wish.external_requester_emails or _emails(defaults.get("external_requester_emails"))
     if len(", ".join(emails)) > EXTERNAL_REQUESTER_MAX:
         problems.append(Problem(level="never", text=f"the external requesters are longer than {EXTERNAL_REQUESTER_MAX} characters when joined"))
     return CheckedOrder(
@@ -101,7 +103,7 @@ def _organization(wish: OrderParameters, facts: ReferenceFacts, problems: list[P
     try:
         found = choose_organization(wish.organization, facts.organizations)
     except InputError as error:
-        number = int(wish.organization) if wish.organization.isdigit() else None
+        number = as_id(wish.organization)
         problems.append(Problem(level="never" if number is None else "refuse", text=str(error)))
         return None, number
     if found.api_allowed is False:
@@ -123,7 +125,7 @@ def _profile(
     try:
         found = choose_profile(wish.certificate_profile, offered)
     except InputError as error:
-        number = int(wish.certificate_profile) if wish.certificate_profile.isdigit() else None
+        number = as_id(wish.certificate_profile)
         elsewhere = f" for organization {path(organization)} ({organization.id})" if organization else ""
         text = str(error).replace(" is unknown", f" is not offered{elsewhere}")
         problems.append(Problem(level="never" if number is None else "refuse", text=text))
@@ -154,7 +156,7 @@ def _key(algorithm: str, size: str, profile: CertificateProfile) -> Iterator[Pro
     """RULES K1: SCM's words for keys are compared without case and spelling; a profile that names no EC at all only warns."""
     offered: dict[str, set[str]] = {}
     for word, sizes in profile.key_types.items():
-        offered.setdefault("EC" if word.upper() in _EC_WORDS else word.upper(), set()).update(_size(one) for one in sizes)
+        offered.setdefault("EC" if word.strip().upper() in _EC_WORDS else word.strip().upper(), set()).update(_size(one) for one in sizes)
     if not offered:
         return
     if algorithm not in offered:
@@ -163,14 +165,14 @@ def _key(algorithm: str, size: str, profile: CertificateProfile) -> Iterator[Pro
             f"profile {profile.name} names no {algorithm} keys, only {', '.join(sorted(offered))}; SCM may refuse the order"
         ))
     elif offered[algorithm] and size not in offered[algorithm]:
-        yield Problem(level="refuse", text=(
+        readable = algorithm != "EC" or offered[algorithm] <= set(_CURVES.values())    # SCM's words for curves are documented nowhere
+        yield Problem(level="refuse" if readable else "warn", text=(
             f"profile {profile.name} has no {algorithm} keys of size {size}: choose one of {', '.join(sorted(offered[algorithm]))}"
         ))
 
 
 def _size(word: str) -> str:
-    bare = re.sub(r"[\s_-]", "", word.lower())
-    return _CURVES.get(bare, word.strip())
+    return _CURVES.get(re.sub(r"[\s_-]", "", word.lower()), word.strip())
 
 
 def _public(names: RequestedNames, *, private: bool) -> Iterator[Problem]:
@@ -250,22 +252,29 @@ def _custom_fields(
     wish: OrderParameters, facts: ReferenceFacts, defaults: Mapping[str, Any], problems: list[Problem]
 ) -> tuple[tuple[str, str], ...]:
     """By name or id; the account's defaults fill what was not given (RULES C4)."""
-    fields = {one.name.casefold(): one for one in facts.custom_fields} | {str(one.id): one for one in facts.custom_fields}
+    fields = {str(one.id): one for one in facts.custom_fields} | {one.name.casefold(): one for one in facts.custom_fields}
+    by_default = defaults.get("custom_fields") or {}
+    if not isinstance(by_default, Mapping):
+        problems.append(Problem(level="never", text="the account's defaults in Vault: custom_fields must be an object of names and values"))
+        by_default = {}
     values: dict[str, str] = {}
-    for given, source in ((dict(defaults.get("custom_fields") or {}), "the account's defaults"), (wish.custom_fields, "custom_fields")):
+    for given, source in ((by_default, "the account's defaults"), (wish.custom_fields, "custom_fields")):
         for key, value in given.items():
             found = fields.get(str(key).casefold())
             if found is None:
                 known = ", ".join(sorted(one.name for one in facts.custom_fields)) or "none"
                 problems.append(Problem(level="refuse", text=f"{source}: there is no custom field {key!r}; the account has {known}"))
-                values[str(key)] = str(value)
-                continue
-            values[found.name] = str(value)
-            problems += _value(found, str(value))
+            values[found.name if found else str(key)] = "" if value is None else str(value)
     for one in facts.custom_fields:
+        problems += _value(one, values.get(one.name, ""))
         if one.mandatory and one.active and not values.get(one.name):
             problems.append(Problem(level="refuse", text=f"custom field {one.name!r} is mandatory: give it, or a default for the account"))
     return tuple((name, value) for name, value in values.items() if value)
+
+
+def _emails(default: Any) -> tuple[str, ...]:
+    """The account's default requesters: a list, or one text with commas as SCM itself writes it."""
+    return tuple(part.strip() for part in (default.split(",") if isinstance(default, str) else default or ()) if part.strip())
 
 
 def _value(custom_field: CustomField, value: str) -> Iterator[Problem]:
@@ -273,13 +282,17 @@ def _value(custom_field: CustomField, value: str) -> Iterator[Problem]:
         yield Problem(level="never", text=f"custom field {custom_field.name!r} is longer than {CUSTOM_FIELD_MAX} characters")
     elif custom_field.input_type == "TEXT_OPTION" and custom_field.options and value and value not in custom_field.options:
         yield Problem(level="refuse", text=f"custom field {custom_field.name!r} must be one of {', '.join(custom_field.options)}")
-    elif custom_field.input_type == "DATE" and value:
-        try:
-            datetime.strptime(value, "%Y-%m-%d")  # noqa: DTZ007 - a day of the calendar, no moment
-        except ValueError:
-            yield Problem(level="refuse", text=f"custom field {custom_field.name!r} must be a date such as 2026-03-31")
-    elif custom_field.input_type == "NUMBER" and value and not re.fullmatch(r"-?\d+(\.\d+)?", value):
+    elif custom_field.input_type == "DATE" and value and not _is_day(value):
+        yield Problem(level="refuse", text=f"custom field {custom_field.name!r} must be a date such as 2026-03-31")
+    elif custom_field.input_type == "NUMBER" and value and not re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", value):
         yield Problem(level="refuse", text=f"custom field {custom_field.name!r} must be a number")
+
+
+def _is_day(value: str) -> bool:
+    """Whether the text is a day as `yyyy-MM-dd` (contract 3)."""
+    with suppress(ValueError):
+        return date.fromisoformat(value).isoformat() == value
+    return False
 
 
 def _some(names: list[str]) -> str:

@@ -10,7 +10,8 @@ from typing import TypeVar
 from models.errors import InputError
 from models.reference import CertificateProfile, Organization
 
-_WITH_ID = re.compile(r"^(?P<text>.*\S)\s*\((?P<id>\d{1,12})\)$")
+_WITH_ID = re.compile(r"^(?P<text>.*\S)\s*\((?P<id>[0-9]{1,12})\)$")
+_ID = re.compile(r"[0-9]{1,18}")    # more digits fit no column; other scripts' digits are names
 _SHOWN = 30
 SSL = "SSL"
 
@@ -42,6 +43,11 @@ def choose_profile(text: str, profiles: Sequence[CertificateProfile]) -> Certifi
     raise InputError(f"certificate profile {text!r} is unknown: " + _choices(f"{one.name} ({one.id})" for one in profiles))
 
 
+def as_id(text: str) -> int | None:
+    """The id that a text is, or None: a text of digits that no id can have is a name like any other."""
+    return int(text) if _ID.fullmatch(text.strip()) else None
+
+
 def orders_ssl(organization: Organization) -> bool:
     """Whether certificates may be ordered for it itself; True where SCM did not say (contract 9.14)."""
     return organization.certificate_types is None or SSL in organization.certificate_types
@@ -58,10 +64,10 @@ def _by_text(text: str, rows: Sequence[Row], names: Callable[[Row], set[str]], s
     if by_name:
         return by_name
     with_id = _WITH_ID.match(text)
-    wanted = with_id["id"] if with_id else text.strip()
-    if not wanted.isdigit():
+    wanted = as_id(with_id["id"] if with_id else text)
+    if wanted is None:
         return []
-    found = [row for row in rows if row.id == int(wanted)]
+    found = [row for row in rows if row.id == wanted]
     if with_id:
         found = [row for row in found if spelled(with_id["text"]) in {spelled(name) for name in names(row)}]
     return found

@@ -28,5 +28,5 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def json_column() -> Any:
-    """JSON on SQLite, JSONB on PostgreSQL."""
-    return JSON().with_variant(JSONB(), "postgresql")
+    """JSON on SQLite, JSONB on PostgreSQL; None is NULL there, not the word null of JSON, so that people can ask for it."""
+    return JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")

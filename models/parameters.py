@@ -44,7 +44,7 @@ def _printable(text: str) -> str:
 
 def _line(text: str) -> str:
     text = _printable(text).strip()
-    if "\n" in text or "\r" in text or "\t" in text:
+    if len(text.splitlines()) > 1 or "\t" in text:
         raise ValueError("must be one line")
     return text
 
@@ -190,11 +190,27 @@ def checked(model: type[P], given: Mapping[str, Any]) -> P:
         raise InputError("refused, nothing was sent: " + "; ".join(problems), problems=problems) from None
 
 
+_FORMS = {
+    "account": "must be 1 to 63 lower-case letters, digits, - and _, with a letter or digit in front",
+    "keystore_password_path": "must be <name>#<field>, a path below passwords/ in Vault, never the password itself",
+}
+
+
 def _sentence(detail: Any) -> str:
-    place = ".".join(str(part) for part in detail["loc"] if part != "[key]")
-    if detail["type"] == "extra_forbidden":
-        return f"there is no parameter {place[:60]!r}"
-    if detail["type"] == "missing":
+    location = [str(part) for part in detail["loc"]]
+    if location[-1:] == ["[key]"]:
+        location = [*location[:-2], "a name"]    # the key itself is a value that somebody gave
+    place, kind, limits = ".".join(location)[:80], detail["type"], detail.get("ctx") or {}
+    if kind == "extra_forbidden":
+        return f"there is no parameter {place!r}"
+    if kind == "missing":
         return f"{place} is missing"
+    if kind in {"too_long", "string_too_long"}:
+        unit = "entries" if limits.get("field_type") in {"Tuple", "Dictionary"} else "characters"
+        return f"{place}: at most {limits['max_length']} {unit} are allowed"
+    if kind in {"too_short", "string_too_short"}:
+        return f"{place} must not be empty"
+    if kind == "string_pattern_mismatch" and place in _FORMS:
+        return f"{place} {_FORMS[place]}"
     text = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     return f"{place}: {text[0].lower()}{text[1:]}" if place else text

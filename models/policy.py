@@ -24,8 +24,10 @@ def newest_living(rows: Sequence[CertificateOrder]) -> list[CertificateOrder]:
 
 
 def _root(row: CertificateOrder, by_id: dict[UUID, CertificateOrder]) -> UUID:
-    while row.predecessor_id in by_id:
+    seen = {row.id}
+    while row.predecessor_id in by_id and row.predecessor_id not in seen:    # a ring, mended by hand in the database, must not hang us
         row = by_id[row.predecessor_id]
+        seen.add(row.id)
     return row.id
 
 

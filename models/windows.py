@@ -31,7 +31,8 @@ def _with(window: ReportWindow, first: date, last: date) -> ReportWindow:
 
 def whole(now: datetime, *, since: date | None = None, organization_ids: Sequence[int] = ()) -> ReportWindow:
     """All orders by request date, up to tomorrow."""
-    return ReportWindow(by="request", first=since or FIRST_DAY, last=now.date() + OVERLAP, organization_ids=tuple(organization_ids))
+    last = now.date() + OVERLAP
+    return ReportWindow(by="request", first=min(since or FIRST_DAY, last), last=last, organization_ids=tuple(organization_ids))
 
 
 def changed_since(since: datetime, now: datetime, *, oldest_open: datetime | None) -> list[ReportWindow]:

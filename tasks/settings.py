@@ -2,13 +2,14 @@
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from models.errors import SetupError
+from models.parameters import Account
 
 
 class Settings(BaseSettings):
@@ -19,10 +20,10 @@ class Settings(BaseSettings):
     home: Path = Path("~/.certflow")
     database_url: SecretStr = SecretStr("")
     certificate_limit: Annotated[int, Field(ge=0)] | None = None
-    grace_seconds: Annotated[float, Field(ge=0)] = 900
+    grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 900
     scm_concurrency: Annotated[int, Field(ge=1, le=64)] = 8
-    scm_rate: Annotated[float, Field(gt=0)] | None = None
-    accounts: Annotated[tuple[str, ...], NoDecode] = ("default",)
+    scm_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    accounts: Annotated[tuple[Account, ...], NoDecode] = ("default",)
     timezone: str = "UTC"
     ui_port: Annotated[int, Field(ge=1, le=65535)] = 4200
     private_profiles: Annotated[tuple[str, ...], NoDecode] = ()
@@ -40,7 +41,7 @@ class Settings(BaseSettings):
     @field_validator("accounts", "private_profiles", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+        return tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip())) if isinstance(value, str) else value
 
     @field_validator("certificate_limit", "scm_rate", mode="before")
     @classmethod
@@ -56,16 +57,22 @@ class Settings(BaseSettings):
             raise ValueError("is no time zone name such as Europe/Berlin") from None
         return value
 
-    @field_validator("home")
+    @field_validator("home", mode="before")
     @classmethod
-    def _expanded(cls, value: Path) -> Path:
-        return value.expanduser()
+    def _expanded(cls, value: Any) -> Any:
+        if not str(value).strip():    # Path("") would be whatever folder we were started in
+            raise ValueError("is empty")
+        try:
+            return Path(value).expanduser()
+        except RuntimeError:
+            raise ValueError("names a user whose home is not known") from None
 
-    @model_validator(mode="after")
-    def _some_account(self) -> Self:
-        if not self.accounts:
-            raise ValueError("CERTFLOW_ACCOUNTS names no account")
-        return self
+    @field_validator("accounts")
+    @classmethod
+    def _some_account(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("names no account")
+        return value
 
     @property
     def database(self) -> str:
@@ -82,9 +89,13 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        found = "; ".join(f"{_variable(str(detail['loc'][0]) if detail['loc'] else '')}: {detail['msg']}" for detail in error.errors())
-        raise SetupError(f"the settings cannot be used: {found}") from None
+        raise SetupError("the settings cannot be used: " + "; ".join(_sentence(detail) for detail in error.errors(include_input=False))) from None
 
 
-def _variable(name: str) -> str:
-    return name if name.isupper() else f"CERTFLOW_{name.upper()}"
+def _sentence(detail: Any) -> str:
+    name = str(detail["loc"][0])
+    variable = name if name.isupper() else f"CERTFLOW_{name.upper()}"
+    if name == "accounts" and detail["type"] == "string_pattern_mismatch":
+        return f"{variable} must be account names of lower-case letters, digits, - and _, with commas in between"
+    text = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{variable} {text[0].lower()}{text[1:]}"

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from models.errors import AmbiguousError, CertflowError, ConflictError, LoginError, RejectedError, RightsError, ThrottledError, TransientError
+from models.errors import AmbiguousError, CertflowError, ConflictError, LoginError, RejectedError, RightsError, TransientError
 from models.marker import with_marker
 from models.names import names_to_send
 from models.orders import CertificateOrder, Submission
@@ -53,10 +53,10 @@ def _send(svc: Services, scm: ScmClient, order: CertificateOrder, submission_id:
             submissions.still_in_doubt(session, submission_id, why=str(error))
             orders.record_event(session, order.id, "in doubt", str(error), now=svc.clock(), run=this_run())
         return SubmissionStatus.SUBMITTING
-    except (LoginError, RightsError, ThrottledError) as error:
+    except (LoginError, RightsError, TransientError) as error:    # surely not taken (RULES E2, S1)
         with svc.store.transaction() as session:
             submissions.back_to_planned(session, submission_id, why=str(error), counted=False, now=svc.clock(), run=this_run())
-        if isinstance(error, ThrottledError):
+        if isinstance(error, TransientError):
             return SubmissionStatus.PLANNED
         raise
     except RejectedError as error:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -21,6 +22,7 @@ from tasks.adapters.vault import Vault, VaultSettings
 
 VaultFactory = Callable[..., Vault]
 PRETEND_TOKEN = "pretend-root"
+POLICIES = Path(__file__).parents[2] / "deployments" / "vault-policies"
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,9 @@ def new_vault() -> Iterator[VaultFactory]:
 
 
 @pytest.fixture
-def vault(vault_server: VaultServer, new_vault: VaultFactory) -> Vault:
+def vault(vault_server: VaultServer, new_vault: VaultFactory, prefix: str) -> Vault:
     """A client of either Vault, below a prefix that is empty."""
-    return new_vault(vault_server.address, token=vault_server.token)
+    return new_vault(vault_server.address, token=vault_server.token, prefix=prefix)
 
 
 @dataclass
@@ -103,6 +105,50 @@ def neighbour() -> Iterator[Callable[..., Neighbour]]:
         yield lambda before="", tls=None: stack.enter_context(_neighbour(before, tls))
 
 
+@pytest.fixture
+def near(neighbour: Callable[..., Neighbour], vault_server: VaultServer) -> Neighbour:
+    """A neighbour before either Vault."""
+    return neighbour(vault_server.address)
+
+
+@pytest.fixture
+def through(near: Neighbour, vault_server: VaultServer, new_vault: VaultFactory, prefix: str) -> Vault:
+    """A client whose calls pass the neighbour. It waits two seconds for an answer."""
+    return new_vault(near.address, token=vault_server.token, prefix=prefix, timeout=(2, 2))
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A prefix that nobody used."""
+    return f"test-{uuid4()}"
+
+
+@pytest.fixture
+def root(real_vault: Any, new_vault: VaultFactory, prefix: str) -> Vault:
+    """A client of the real Vault that may do anything."""
+    return new_vault(real_vault.address, token=real_vault.token, prefix=prefix)
+
+
+@pytest.fixture
+def worker_hcl(prefix: str) -> str:
+    """The worker's policy as we ship it, for this test's prefix."""
+    return (POLICIES / "worker.hcl").read_text().replace("certflow", prefix)
+
+
+@pytest.fixture
+def worker(real_vault: Any, worker_hcl: str, prefix: str) -> str:
+    """The name of that policy in the real Vault."""
+    real_vault.policy(f"worker-{prefix}", worker_hcl)
+    return f"worker-{prefix}"
+
+
+@pytest.fixture
+def reader(real_vault: Any, prefix: str) -> str:
+    """The name of the consumers' policy in the real Vault."""
+    real_vault.policy(f"reader-{prefix}", (POLICIES / "reader.hcl").read_text().replace("certflow", prefix))
+    return f"reader-{prefix}"
+
+
 @contextmanager
 def _neighbour(before: str, tls: ssl.SSLContext | None) -> Iterator[Neighbour]:
     class Handler(BaseHTTPRequestHandler):
@@ -111,8 +157,8 @@ def _neighbour(before: str, tls: ssl.SSLContext | None) -> Iterator[Neighbour]:
 
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            neighbour.calls.append((self.command, self.path, dict(self.headers)))
-            how = neighbour.spoil(self.command, self.path)
+            between.calls.append((self.command, self.path, dict(self.headers)))
+            how = between.spoil(self.command, self.path)
             if how == "drop":
                 self.close_connection = True
                 return
@@ -121,7 +167,7 @@ def _neighbour(before: str, tls: ssl.SSLContext | None) -> Iterator[Neighbour]:
                 return
             status, headers, content = self._pass_on(body)
             if how == "lose":
-                neighbour.after()
+                between.after()
                 self.close_connection = True
                 return
             if isinstance(how, int | float):
@@ -163,11 +209,11 @@ def _neighbour(before: str, tls: ssl.SSLContext | None) -> Iterator[Neighbour]:
             return (tls.wrap_socket(connection, server_side=True) if tls else connection), address
 
     server = Server(("127.0.0.1", 0), Handler)
-    neighbour = Neighbour(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}")
+    between = Neighbour(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield neighbour
+        yield between
     finally:
         server.shutdown()
         server.server_close()

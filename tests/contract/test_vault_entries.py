@@ -189,7 +189,7 @@ def test_what_vault_would_change_silently_is_refused(vault: Vault, data: dict[st
     assert vault.version("keys/1") is None
 
 
-@pytest.mark.parametrize("name", ["grün.example.com", "with blank", "a+b*c", "~tilde!$&'()=:;,@", "x" * 255])
+@pytest.mark.parametrize("name", ["grün.example.com", "with blank", "a+b*c", "~tilde!$&'()=:;,@", "x" * 64])
 def test_unusual_names_are_names_and_nothing_else(vault: Vault, name: str) -> None:
     vault.create(f"live/{name}", {"n": name})
     assert vault.read(f"live/{name}") == Entry({"n": name}, 1)
@@ -224,7 +224,8 @@ def test_nothing_secret_is_shown_or_pickled(vault: Vault) -> None:
     vault.create("keys/1", {"private_key": "very-secret"})
     entry = vault.read("keys/1")
     assert "very-secret" not in repr(entry)
-    assert "test-" not in repr(vault)
+    assert repr(vault).startswith("Vault(http://127.0.0.1:")
+    assert repr(vault).endswith(", secret/)")
     for thing in (vault, entry):
         with pytest.raises(TypeError, match="not pickled"):
             pickle.dumps(thing)
@@ -248,12 +249,12 @@ def test_many_threads_share_one_client(vault: Vault) -> None:
 
 
 @pytest.fixture
-def hvac_kv(vault_server: Any, vault: Vault) -> Any:
-    """Calls hvac's own KV version 2 methods below the prefix of `vault`, as an operator's tool would."""
+def hvac_kv(vault_server: Any, prefix: str) -> Any:
+    """Calls hvac's own KV version 2 methods below the prefix of this test, as an operator's tool would."""
     client = hvac.Client(url=vault_server.address, token=vault_server.token)
 
     def call(method: str, path: str, **arguments: Any) -> Any:
-        return getattr(client.secrets.kv.v2, method)(path=f"{vault._prefix[0]}/{path}", mount_point="secret", **arguments)
+        return getattr(client.secrets.kv.v2, method)(path=f"{prefix}/{path}", mount_point="secret", **arguments)
 
     yield call
     client.adapter.close()

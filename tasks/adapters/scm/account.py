@@ -71,12 +71,16 @@ class AccountCalls:
 
     def domain_report(self) -> list[DomainRecord]:
         """All domains with state and validation in one call (contract 5.17); the other fields are None."""
+        call = Call(method="POST", path="/report/v1/domains", what="the domain report")
+
         def parse(row: Row) -> list[DomainRecord]:
+            if "statusCode" not in row:
+                raise Unreadable("it has no statusCode")
             if values.number(row, "statusCode") != _REPORT_DONE:
-                raise Unreadable("the report was not made")
+                raise self._calls.refused(call, 200, {"code": row.get("statusCode"), "description": row.get("message")})
             return [parsing.reported_domain(one) for one in values.objects(row.get("reports"))]
 
-        return self._read(Call(method="POST", path="/report/v1/domains", what="the domain report"), _row(parse))
+        return self._read(call, _row(parse))
 
     def profiles(self, organization_id: int | None = None) -> list[ProfileRecord]:
         """The certificate profiles, of one organization or department or all (contract 5.4)."""
@@ -143,7 +147,7 @@ def _row(parse: Callable[[Row], T]) -> Callable[[Answer], T]:
 
 
 def _rows(parse: Callable[[list[Row]], T]) -> Callable[[Answer], T]:
-    return lambda answer: parse(values.objects(answer.json()))
+    return lambda answer: parse(values.listing(answer.json()))
 
 
 def _ssl_fields(rows: list[Row]) -> list[CustomFieldRecord]:

@@ -19,8 +19,8 @@ from tasks.adapters.scm.connections import ON_THE_WAY, trouble
 from tasks.adapters.scm.credentials import ClientCertificate, Credentials, HeaderLogin, OAuth2Client
 from tasks.adapters.scm.failures import TRY_AGAIN, failure
 from tasks.adapters.scm.tokens import Tokens
-from tasks.adapters.scm.values import Unreadable, number, text
-from tasks.adapters.scm.wire import Answer, HeaderAuth, session, whole
+from tasks.adapters.scm.values import Row, Unreadable, number, text
+from tasks.adapters.scm.wire import Answer, HeaderAuth, chunks, session, whole
 
 LONGEST_DESCRIPTION = 300
 FIRST_PAUSE = 0.5
@@ -97,6 +97,20 @@ class Calls:
         """The error for a good answer that cannot be read."""
         told = TransientError(f"SCM's answer to {call.what} cannot be read: {reason}; look whether base_url leads to SCM's API")
         return self._in_doubt(call, told) if call.repeat is Repeat.NEVER else told
+
+    def refused(self, call: Call, status: int, given: Row, *, retry_after: float | None = None) -> CertflowError:
+        """The error for what SCM says: its status and its JSON with code and description."""
+        error = failure(
+            call.what, status, number(given, "code"), self._shown(text(given, "description")),
+            sent_once=call.repeat is Repeat.NEVER, retry_after=retry_after,
+        )
+        if isinstance(error, LoginError):
+            self._stopped = str(error)
+        return error
+
+    def pieces(self, response: requests.Response) -> Iterator[bytes]:
+        """The body of an opened call as it arrives. Raises: TransientError."""
+        return chunks(response, self.host, clock=self._clock, seconds=self._deadline)
 
     def _repeated(self, call: Call, take: Callable[[requests.Response], T]) -> T:
         """What `take` makes of a good response; a call that only reads is sent again until the deadline."""
@@ -216,13 +230,7 @@ class Calls:
             given = answer.object()
         except (TransientError, Unreadable):    # the status alone decides
             answer, given = Answer(response.status_code, response.headers, b""), {}
-        error = failure(
-            call.what, answer.status, number(given, "code"), self._shown(text(given, "description")),
-            sent_once=call.repeat is Repeat.NEVER, retry_after=answer.retry_after(),
-        )
-        if isinstance(error, LoginError):
-            self._stopped = str(error)
-        return error, answer.retry_after()
+        return self.refused(call, answer.status, given, retry_after=answer.retry_after()), answer.retry_after()
 
     def _shown(self, description: str | None) -> str | None:
         """SCM's words, fit to be shown: no control characters, no secrets, not too long."""
@@ -239,7 +247,7 @@ class Calls:
 
 
 def _pause(attempt: int) -> float:
-    longest = min(FIRST_PAUSE * 2**min(attempt, 10), LONGEST_PAUSE)
+    longest: float = min(FIRST_PAUSE * 2.0**min(attempt, 10), LONGEST_PAUSE)
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads clients over time, nothing secret
 
 

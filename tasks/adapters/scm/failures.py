@@ -109,9 +109,9 @@ def _once(status: int, code: int | None) -> type[CertflowError]:
     if status in by_status:
         return by_status[status]
     meaning = MEANINGS.get(code) if code is not None else None
-    if not 400 <= status < 500 or meaning in {None, Meaning.TEMPORARY, Meaning.NOT_READY}:
+    if not 400 <= status < 500 or meaning is None or meaning in {Meaning.TEMPORARY, Meaning.NOT_READY}:
         return AmbiguousError
-    return _BY_MEANING.get(meaning, RejectedError) if meaning else AmbiguousError
+    return _BY_MEANING.get(meaning, RejectedError)
 
 
 def _repeatable(status: int, code: int | None) -> type[CertflowError]:

@@ -48,7 +48,7 @@ def _pages(calls: Calls, call: Call) -> Iterator[tuple[list[Row], int | None]]:
         query: Mapping[str, str | int] = {"size": PAGE, "position": position, **(call.query or {})}
         answer = calls.send(replace(call, query=query))
         try:
-            page = values.objects(answer.json())
+            page = values.listing(answer.json())
         except Unreadable as reason:
             raise calls.unreadable(call, reason) from None
         total = answer.total()

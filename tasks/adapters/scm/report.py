@@ -5,20 +5,16 @@ from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Any
 
-import ijson
-
-from models.errors import InputError, TransientError
+from models.errors import InputError
 from models.records import OrderRecord, ReportWindow
 from tasks.adapters.scm import parsing, values
 from tasks.adapters.scm.calls import Call, Calls
+from tasks.adapters.scm.rowwise import Rowwise
 from tasks.adapters.scm.values import Unreadable
-from tasks.adapters.scm.wire import LARGEST_BODY
 
 DONE = 0
 ANY_STATUS = 0
 DATE_ATTRIBUTES = MappingProxyType({"revocation": 2, "expiry": 3, "request": 4, "issuance": 5})
-
-NO_VALUE: Any = object()
 
 
 def rows(calls: Calls, window: ReportWindow, *, admin_host: bool, unreadable: Callable[[str], None]) -> Iterator[OrderRecord]:
@@ -28,13 +24,22 @@ def rows(calls: Calls, window: ReportWindow, *, admin_host: bool, unreadable: Ca
         body=_body(window, admin_host=admin_host),
     )
     with calls.opened(call) as response:
-        reader = _Reader(call, calls)
-        for piece in calls.pieces(response):
-            for row in reader.feed(piece):
-                record = _record(row, unreadable)
-                if record is not None:
+        report = Rowwise(calls.pieces(response), list_field="reports")
+        try:
+            for row in report.rows():
+                # Rows of a report that has failed by now mean nothing.
+                if _is_done(report.others.get("statusCode", DONE)) and (record := _record(row, unreadable)) is not None:
                     yield record
-        reader.end()
+        except Unreadable as reason:
+            raise calls.unreadable(call, reason) from None
+    if "statusCode" not in report.others:
+        raise calls.unreadable(call, "it has no statusCode")
+    if not _is_done(report.others["statusCode"]):
+        raise calls.refused(call, 200, {"code": report.others["statusCode"], "description": report.others.get("message")})
+
+
+def _is_done(code: object) -> bool:
+    return values.integer(code) == DONE
 
 
 def _body(window: ReportWindow, *, admin_host: bool) -> dict[str, Any]:
@@ -70,51 +75,3 @@ def _record(row: Any, unreadable: Callable[[str], None]) -> OrderRecord | None:
     except Unreadable as reason:
         unreadable(f"order {values.number(row, 'id') or 'without id'}: {reason}")
         return None
-
-
-class _Reader:
-    """Feeds the report's JSON to three parsers: for rows, status code and message, which may come in any order."""
-
-    def __init__(self, call: Call, calls: Calls) -> None:
-        self._call, self._calls = call, calls
-        self._rows, self._codes, self._messages = (ijson.sendable_list() for _ in range(3))
-        self._parsers = (
-            ijson.items_coro(self._rows, "reports.item"), ijson.items_coro(self._codes, "statusCode"),
-            ijson.items_coro(self._messages, "message"),
-        )
-        self._fed_since_row = 0
-        self._code: Any = NO_VALUE
-
-    def feed(self, piece: bytes) -> list[Any]:
-        """The rows that this piece completes. Raises: TransientError, or RejectedError once SCM says that the report failed."""
-        self._send(lambda parser: parser.send(piece))
-        found = list(self._rows)
-        del self._rows[:]
-        self._fed_since_row = 0 if found else self._fed_since_row + len(piece)
-        if self._fed_since_row > LARGEST_BODY:
-            raise TransientError(f"{self._call.what} holds a row of more than {LARGEST_BODY // 1024 // 1024} MB: it is not read")
-        self._look_at_code()
-        return found
-
-    def end(self) -> None:
-        """The report is complete and SCM calls it good. Raises: as `feed`."""
-        self._send(lambda parser: parser.close())
-        self._look_at_code(at_end=True)
-        if self._code is NO_VALUE:
-            raise self._calls.unreadable(self._call, "it has no statusCode")
-
-    def _send(self, step: Callable[[Any], object]) -> None:
-        try:
-            for parser in self._parsers:
-                step(parser)
-        except (ijson.JSONError, ValueError, OverflowError, StopIteration, RecursionError):
-            raise TransientError(f"{self._call.what} broke off or is no JSON: it is read again later, by smaller windows if it is large") from None
-
-    def _look_at_code(self, *, at_end: bool = False) -> None:
-        if self._codes:
-            self._code = self._codes[0]
-        if self._code is NO_VALUE or values.integer(self._code) == DONE:
-            return
-        if self._messages or at_end or self._fed_since_row:
-            message = self._messages[0] if self._messages else None
-            raise self._calls.refused_report(self._call, values.integer(self._code), values.text({"message": message}, "message"))

@@ -65,7 +65,7 @@ def integer(value: object) -> int | None:
     if isinstance(value, str):
         return integer(int(value)) if re.fullmatch(r"\s*-?[0-9]{1,19}\s*", value) else None
     if isinstance(value, (float, Decimal)):
-        return integer(int(value)) if abs(value) <= LARGEST_NUMBER and value == int(value) else None
+        return integer(int(value)) if -LARGEST_NUMBER <= value <= LARGEST_NUMBER and value == int(value) else None
     if isinstance(value, int) and abs(value) <= LARGEST_NUMBER:
         return value
     return None
@@ -168,9 +168,12 @@ def word(row: Row, *names: str) -> str | None:
 
 
 def objects(value: object) -> list[Row]:
-    """A list of JSON objects; absent counts as none. Raises: Unreadable."""
-    if value is None or value == "":
-        return []
+    """A field that holds a list of JSON objects; absent counts as none. Raises: Unreadable."""
+    return [] if value is None or value == "" else listing(value)
+
+
+def listing(value: object) -> list[Row]:
+    """A list of JSON objects. Raises: Unreadable."""
     if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
         raise Unreadable("a list of objects was expected")
     return value

@@ -36,7 +36,7 @@ class Answer:
     def json(self) -> Any:
         """The body as JSON. Raises: Unreadable, which names the content type."""
         try:
-            return json.loads(self.body)
+            return json.loads(self.body, strict=False)
         except (ValueError, RecursionError):
             raise Unreadable(f"it is no JSON but {self.content_type()}") from None
 
@@ -79,7 +79,8 @@ class HeaderAuth(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         for name, value in self._headers.items():
             # http.client writes Latin-1; what does not fit goes as UTF-8.
-            request.headers[name] = value if value.isascii() else value.encode("latin-1" if _fits_latin_1(value) else "utf-8")
+            encoded = value if value.isascii() else value.encode("latin-1" if _fits_latin_1(value) else "utf-8")
+            request.headers[name] = encoded  # type: ignore[assignment]  # bytes are allowed; the stubs do not know
         return request
 
 
@@ -95,10 +96,17 @@ class _CertificateAdapter(HTTPAdapter):
         super().__init__(pool_maxsize=pool, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        super().init_poolmanager(*args, **more, ssl_context=self._context)    # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, **more, ssl_context=self._context)
 
     def proxy_manager_for(self, proxy: str, **more: Any) -> Any:
-        return super().proxy_manager_for(proxy, **more, ssl_context=self._context)    # type: ignore[no-untyped-call]
+        return super().proxy_manager_for(proxy, **more, ssl_context=self._context)
+
+
+class _Session(requests.Session):
+    """Sees no redirect: requests would read its whole body and judge its target even when it is not to be followed."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - the name and the argument are requests'
+        return None
 
 
 def session(pool: int, certificate: ClientCertificate | None = None) -> requests.Session:
@@ -106,7 +114,7 @@ def session(pool: int, certificate: ClientCertificate | None = None) -> requests
 
     Raises: SetupError when the client certificate cannot be used.
     """
-    made = requests.Session()
+    made = _Session()
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     adapter = _CertificateAdapter(_context(certificate), pool=pool) if certificate else HTTPAdapter(pool_maxsize=pool, max_retries=0)
     made.mount("https://", adapter)

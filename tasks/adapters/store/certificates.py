@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, func, text, update
+from sqlalchemy import ColumnElement, and_, exists, func, text, update
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
@@ -54,8 +54,8 @@ def not_delivered(session: Session, account: str, order_ids: Iterable[UUID] | No
     query = select(Certificate).join(CertificateOrder, col(Certificate.order_id) == col(CertificateOrder.id)).where(
         CertificateOrder.account == account, col(CertificateOrder.live_name).is_not(None), CertificateOrder.status == OrderStatus.ISSUED,
         col(CertificateOrder.deleted_at).is_(None), col(Certificate.delivered_at).is_(None), col(Certificate.removed_at).is_(None),
-        col(Certificate.held_because).is_(None),
-        ~exists().where(col(newer.order_id) == col(Certificate.order_id), col(newer.not_before) > col(Certificate.not_before)),
+        col(Certificate.held_because).is_(None), col(Certificate.never_deliver).is_(False),
+        ~exists().where(_follows(newer), col(newer.removed_at).is_(None), col(newer.held_because).is_(None)),
     )
     if order_ids is not None:
         query = query.where(col(Certificate.order_id).in_(list(order_ids)))
@@ -63,11 +63,13 @@ def not_delivered(session: Session, account: str, order_ids: Iterable[UUID] | No
 
 
 def held(session: Session, account: str) -> list[tuple[CertificateOrder, Certificate]]:
-    """Certificates that are stored and not delivered, with their order (RULES D3)."""
+    """Certificates that are stored and not delivered, with their order; not those that a newer one followed (RULES D3)."""
+    newer = aliased(Certificate)
     return list(session.exec(
         select(CertificateOrder, Certificate).join(Certificate, col(Certificate.order_id) == col(CertificateOrder.id)).where(
             CertificateOrder.account == account, col(Certificate.held_because).is_not(None), col(Certificate.removed_at).is_(None),
-            CertificateOrder.status == OrderStatus.ISSUED,
+            CertificateOrder.status == OrderStatus.ISSUED, col(CertificateOrder.deleted_at).is_(None),
+            ~exists().where(_follows(newer), col(newer.removed_at).is_(None)),
         )
     ).all())
 
@@ -82,9 +84,7 @@ def licences_used(session: Session, *, now: datetime) -> int:
     """Certificates that count: over all accounts, not expired, revoked, removed or superseded (RULES D4)."""
     return session.exec(select(func.count()).select_from(Certificate).join(
         CertificateOrder, col(Certificate.order_id) == col(CertificateOrder.id)
-    ).where(
-        col(Certificate.removed_at).is_(None), col(Certificate.not_after) > now, CertificateOrder.status != OrderStatus.REVOKED, ~_superseded()
-    )).one()
+    ).where(_counts(now))).one()
 
 
 def add(session: Session, new: Certificate, *, limit: int | None, now: datetime) -> bool:
@@ -92,7 +92,7 @@ def add(session: Session, new: Certificate, *, limit: int | None, now: datetime)
 
     A certificate that takes its predecessor's place (a reissue, a renewal) never waits. Already here: True.
     """
-    if limit is not None and session.get_bind().dialect.name == "postgresql":
+    if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LICENCE_LOCK})
     if session.exec(select(Certificate.id).where(Certificate.order_id == new.order_id, Certificate.sha256 == new.sha256)).first():
         return True
@@ -113,11 +113,25 @@ def accept(session: Session, id_: UUID) -> None:
     session.execute(update(Certificate).where(col(Certificate.id) == id_).values(held_because=None))
 
 
+def _counts(now: datetime) -> ColumnElement[bool]:
+    return and_(
+        col(Certificate.removed_at).is_(None), col(Certificate.not_after) > now, col(CertificateOrder.status) != OrderStatus.REVOKED,
+        ~_superseded(),
+    )
+
+
+def _follows(newer: type[Certificate]) -> ColumnElement[bool]:
+    """`newer` is a later certificate of the same order. CAs round the start to the day: then the one fetched later is the newer."""
+    return and_(
+        col(newer.order_id) == col(Certificate.order_id),
+        (col(newer.not_before) > col(Certificate.not_before))
+        | ((col(newer.not_before) == col(Certificate.not_before)) & (col(newer.fetched_at) > col(Certificate.fetched_at))),
+    )
+
+
 def _superseded() -> ColumnElement[bool]:
     newer, successor, its_certificate = aliased(Certificate), aliased(CertificateOrder), aliased(Certificate)
-    reissued = exists().where(
-        col(newer.order_id) == col(Certificate.order_id), col(newer.not_before) > col(Certificate.not_before), col(newer.removed_at).is_(None),
-    )
+    reissued = exists().where(_follows(newer), col(newer.removed_at).is_(None))
     renewed = exists().where(
         col(successor.predecessor_id) == col(Certificate.order_id), col(its_certificate.order_id) == col(successor.id),
         col(its_certificate.removed_at).is_(None),
@@ -130,6 +144,6 @@ def takes_a_place(session: Session, order_id: UUID, *, now: datetime) -> bool:
     order = session.get(CertificateOrder, order_id)
     assert order is not None  # noqa: S101 - the foreign key says so
     places = [order_id, *([order.predecessor_id] if order.predecessor_id else [])]
-    return session.exec(select(Certificate.id).where(
-        col(Certificate.order_id).in_(places), col(Certificate.removed_at).is_(None), col(Certificate.not_after) > now
+    return session.exec(select(Certificate.id).join(CertificateOrder, col(Certificate.order_id) == col(CertificateOrder.id)).where(
+        col(Certificate.order_id).in_(places), _counts(now)
     )).first() is not None

@@ -4,16 +4,19 @@ SQLite runs in WAL mode with a busy timeout of 30 s, and a writing transaction t
 for each other instead of failing in the middle.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.orm.exc import StaleDataError
 from sqlmodel import Session
 
-from models.errors import ConflictError, SetupError, TransientError
+from models.errors import ConflictError, RejectedError, SetupError, TransientError
 
 BUSY_TIMEOUT_MS = 30_000
 READING = "certflow_reading"
@@ -23,6 +26,10 @@ _WORTH_WAITING = (
     "database is locked", "connection", "server closed", "terminating", "starting up", "shutting down", "too many clients", "deadlock",
     "serialize", "recovery mode", "timeout",
 )
+
+
+_NEEDS_A_PERSON = ("authentication", "pg_hba", "does not support ssl", "certificate", "does not exist", "not permitted", "permission denied")
+"""Said of a connection too, and no wait mends it."""
 
 
 class Store:
@@ -39,7 +46,7 @@ class Store:
         """A transaction that may write.
 
         Raises: ConflictError when somebody wrote the same thing first, TransientError when the database is busy or away,
-        SetupError when it cannot work like this.
+        SetupError when it cannot work like this, RejectedError for a value that no column holds.
         """
         with _our_errors(), Session(self.engine, expire_on_commit=False) as session, session.begin():
             yield session
@@ -60,6 +67,8 @@ def open_engine(url: str) -> Engine:
     try:
         address = make_url(url)
         if address.get_backend_name() in {"postgresql", "postgres"}:
+            if url.count("@") > 1:    # else the rest of the password would be taken for the host, and named in errors
+                raise SetupError("CERTFLOW_DATABASE_URL has more than one @: write @ in user name or password as %40")
             address = address.set(drivername="postgresql+psycopg")
         elif address.get_backend_name() != "sqlite":
             raise SetupError("CERTFLOW_DATABASE_URL must begin with sqlite:/// or postgresql://")
@@ -71,6 +80,8 @@ def open_engine(url: str) -> Engine:
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "connect", _prepare_postgresql)
     return engine
 
 
@@ -80,6 +91,11 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     for pragma in ("journal_mode = WAL", f"busy_timeout = {BUSY_TIMEOUT_MS}", "foreign_keys = ON", "synchronous = FULL"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _prepare_postgresql(connection: Any, _record: Any) -> None:
+    connection.execute("SET TIME ZONE 'UTC'")    # east of it the end of the year 9999 (RFC 5280 4.1.2.5) is more than Python can hold
+    connection.commit()
 
 
 def _begin_sqlite(connection: Connection) -> None:
@@ -92,8 +108,16 @@ def _our_errors() -> Iterator[None]:
         yield
     except IntegrityError as error:
         raise ConflictError(f"somebody wrote the same thing first ({_first_line(error)})") from None
+    except StaleDataError:
+        raise ConflictError("somebody removed what was to be changed") from None
     except OperationalError as error:
         raise operational(error) from None
+    except PoolTimeoutError:
+        raise TransientError("all connections to the database are in use") from None
+    except DataError as error:
+        raise RejectedError(f"the database cannot hold a value ({_first_line(error)})") from None
+    except (UnicodeEncodeError, OverflowError) as error:
+        raise RejectedError(f"the database cannot hold a value ({type(error).__name__})") from None
     except DBAPIError as error:
         if error.connection_invalidated:
             raise TransientError(f"the connection to the database broke ({_first_line(error)})") from None
@@ -103,12 +127,15 @@ def _our_errors() -> Iterator[None]:
 def operational(error: DBAPIError) -> TransientError | SetupError:
     """The database's own trouble in our words: busy or away is worth another try, the rest needs a person."""
     said = _first_line(error)
-    if "no such table" in said or "does not exist" in said:
-        return SetupError(f"the database lacks its tables or is missing ({said}): run `python -m deployments migrate`")
-    if any(word in said.lower() for word in _WORTH_WAITING) and "authentication" not in said:
-        return TransientError(f"the database is busy or not reachable ({said})")
-    if "full" in said:
+    lower = said.lower()
+    if re.search(r'database "[^"]*" does not exist', lower):
+        return SetupError(f"the database does not exist ({said}): create it, then run `python -m deployments migrate`")
+    if "no such table" in lower:
+        return SetupError(f"the database lacks its tables ({said}): run `python -m deployments migrate`")
+    if "full" in lower or "no space left" in lower:
         return SetupError(f"the disk of the database is full ({said}): make room; nothing half written is kept")
+    if any(word in lower for word in _WORTH_WAITING) and not any(word in lower for word in _NEEDS_A_PERSON):
+        return TransientError(f"the database is busy or not reachable ({said})")
     return SetupError(f"the database cannot be used ({said}): check CERTFLOW_DATABASE_URL and its file or server")
 
 

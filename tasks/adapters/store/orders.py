@@ -6,14 +6,19 @@ from datetime import datetime, time, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert, update
+from sqlalchemy import func, insert, text, update
 from sqlmodel import Session, col, select
 
-from models.errors import ConflictError, NotFoundError
+from models.choosing import as_id
+from models.errors import ConflictError, InputError, NotFoundError
 from models.marker import marked_by
+from models.names import normalise
 from models.orders import IMPORTED, Certificate, CertificateOrder, OrderEvent, Submission
 from models.records import OrderRecord
 from models.status import OPEN_AT_SCM, UNSETTLED_HERE, OrderStatus, order_status
+
+UPSERT_LOCK = 0x75707372
+"""PostgreSQL advisory lock, per account. SQLite's writers are one after the other anyway."""
 
 _COPIED = (
     "organization_id", "organization_name", "term_days", "serial_number", "requester", "requested_via", "requested_at", "approved_at",
@@ -75,13 +80,13 @@ def open_orders(session: Session, account: str, *, most: int | None = None) -> l
 def named(session: Session, account: str, name: str) -> list[CertificateOrder]:
     """The account's orders that a text means: an sslId, an order's UUID or a common name; newest first. Deleted ones do not count."""
     query = select(CertificateOrder).where(CertificateOrder.account == account, col(CertificateOrder.deleted_at).is_(None))
-    if name.isdigit():
-        query = query.where(CertificateOrder.ssl_id == int(name))
+    if (ssl_id := as_id(name)) is not None:
+        query = query.where(CertificateOrder.ssl_id == ssl_id)
     else:
         try:
             query = query.where(CertificateOrder.id == UUID(name))
         except ValueError:
-            query = query.where(CertificateOrder.common_name == name.lower().rstrip("."))
+            query = query.where(col(CertificateOrder.common_name).in_(_spellings(name)))
     return list(session.exec(query.order_by(col(CertificateOrder.created_at).desc(), col(CertificateOrder.ssl_id).desc())))
 
 
@@ -129,6 +134,8 @@ def upsert(
     here stays deleted unless `include_deleted`. A new row with the marker of a submission that is not settled is left to be
     settled, so that an order in doubt does not get a second row (RULES E3).
     """
+    if session.get_bind().dialect.name == "postgresql":    # two imports at once would both insert what is new
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock, hashtext(:account))"), {"lock": UPSERT_LOCK, "account": account})
     records = list({record.ssl_id: record for record in records}.values())
     known = by_ssl_ids(session, account, [record.ssl_id for record in records])
     unsettled = _unsettled(session, account, [record for record in records if record.ssl_id not in known])
@@ -224,6 +231,14 @@ def ending_first(session: Session, account: str, *, now: datetime, most: int = 5
             col(CertificateOrder.expires_at) > now,
         ).order_by(col(CertificateOrder.expires_at)).limit(most)
     ))
+
+
+def _spellings(name: str) -> set[str]:
+    """As it was typed, which is how an imported row may hold it, and as we write names (RULES N1)."""
+    try:
+        return {name, name.lower(), normalise(name)}
+    except InputError:
+        return {name, name.lower()}
 
 
 def _unsettled(session: Session, account: str, records: Sequence[OrderRecord]) -> set[UUID | None]:

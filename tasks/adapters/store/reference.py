@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
+from sqlalchemy import text
 from sqlmodel import Session, col, select
 
 from models.orders import AccountState
@@ -18,18 +19,18 @@ _NOT_A_CHANGE = frozenset({"checked_at", "changed_at", "vanished_at"})
 def account_state(session: Session, account: str) -> AccountState:
     """What we remember of the account; a new row for one not seen before."""
     state = session.get(AccountState, account)
-    if state is None:
-        state = AccountState(account=account)
-        session.add(state)
-        session.flush()
+    if state is None:    # two flows may meet a new account at once
+        session.execute(text("INSERT INTO account_state (account) VALUES (:account) ON CONFLICT DO NOTHING"), {"account": account})
+        state = session.get_one(AccountState, account)
     return state
 
 
 def apply(session: Session, table: type[Row], account: str, rows: Sequence[dict[str, Any]], *, now: datetime, whole: bool = True) -> Counted:
     """Write what SCM showed of one kind. With `whole`, what is not among `rows` is marked as vanished, not removed.
 
-    A row that vanished and is back counts as changed.
+    A row that vanished and is back counts as changed. Of two rows with one id, as overlapping pages hold them, the last counts.
     """
+    rows = list({facts["id"]: facts for facts in rows}.values())
     known = {row.id: row for row in session.exec(select(table).where(col(table.account) == account))}
     new = changed = vanished = 0
     for facts in rows:

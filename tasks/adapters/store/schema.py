@@ -9,13 +9,15 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from models.errors import SetupError
+from models.errors import CertflowError, SetupError
 from tasks.adapters.store.engine import Store, open_engine, operational
 
 MIGRATIONS = Path(__file__).parents[3] / "deployments" / "migrations"
+MIGRATION_LOCK = 0x6D6967726174
+"""PostgreSQL advisory lock of whoever migrates."""
 
 
 def open_store(url: str) -> Store:
@@ -25,19 +27,31 @@ def open_store(url: str) -> Store:
     (PostgreSQL) or ahead of this program, or cannot be used; TransientError when it is busy or away.
     """
     engine = open_engine(url)
-    if engine.dialect.name == "sqlite" and engine.url.database and engine.url.database != ":memory:":
-        _bring_sqlite_up(engine, Path(engine.url.database))
-    else:
-        refuse_other_revision(engine)
+    try:
+        if engine.dialect.name == "sqlite":
+            _bring_sqlite_up(engine, _file(engine))
+        else:
+            refuse_other_revision(engine)
+    except CertflowError:
+        engine.dispose()
+        raise
     return Store(engine)
 
 
 def migrate(url: str) -> tuple[str | None, str]:
-    """Bring the database at `url` to the newest migration; from which revision, to which."""
+    """Bring the database at `url` to the newest migration; from which revision, to which. Raises: as `open_store`."""
     engine = open_engine(url)
-    before = _revision(engine)
-    _refuse_newer(before)
-    _upgrade(engine)
+    try:
+        if engine.dialect.name == "sqlite":
+            file = _file(engine)
+            before = _revision(engine) if file.exists() else None
+            _bring_sqlite_up(engine, file)
+        else:
+            before = _revision(engine)
+            _refuse_newer(before)
+            _upgrade(engine)
+    finally:
+        engine.dispose()
     return before, newest_revision()
 
 
@@ -73,6 +87,12 @@ def _revision(engine: Engine) -> str | None:
         raise operational(error) from None
 
 
+def _file(engine: Engine) -> Path:
+    if engine.url.database in {None, "", ":memory:"}:
+        raise SetupError("CERTFLOW_DATABASE_URL names no file: a database in memory would forget its orders, use sqlite:///file")
+    return Path(str(engine.url.database))
+
+
 def _bring_sqlite_up(engine: Engine, file: Path) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -97,6 +117,8 @@ def _upgrade(engine: Engine) -> None:
         with engine.connect() as connection:
             attributes: dict[str, Any] = config.attributes
             attributes["connection"] = connection
+            if connection.dialect.name == "postgresql":    # two at once: the second finds nothing left to do
+                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
             command.upgrade(config, "head")
             connection.commit()
     except DBAPIError as error:

@@ -49,6 +49,11 @@ class VaultSettings:
         """The address without a final slash."""
         return self.address.strip().rstrip("/")
 
+    @property
+    def stays_on_this_host(self) -> bool:
+        """Plain http, which only the loopback may use."""
+        return self.url.lower().startswith("http:")
+
 
 def _check_address(address: str) -> None:
     parts = _split(address)

@@ -41,8 +41,10 @@ class Wire:
 
     def __init__(self, settings: VaultSettings, *, timeout: tuple[float, float], clock: Callable[[], datetime]) -> None:
         self._settings = settings
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.verify = settings.ca_cert or True
+        # Plain http must not leave this host: without this, HTTP_PROXY would take it to a proxy.
+        self._session.trust_env = not settings.stays_on_this_host
         self._session.auth = _leave_as_is    # else requests would send what a .netrc file holds for this host
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("https://", "http://"):
@@ -110,7 +112,7 @@ class Wire:
 
     def _read(self, response: requests.Response) -> Answer:
         status, url = response.status_code, self._settings.url
-        if response.is_redirect or 300 <= status < 400:
+        if 300 <= status < 400:
             raise SetupError(
                 f"Vault at {url} redirects to {_host(response.headers.get('Location', ''))}: it may be a standby node; "
                 "set VAULT_ADDR to the active node or to the address of the cluster", status=status,
@@ -124,6 +126,8 @@ class Wire:
             raise TransientError(f"Vault at {url} answered 429: its rate limit quota is used up", status=status)
         if status == PRECONDITION_FAILED:
             raise TransientError(f"Vault at {url} has not caught up with its newest state (412)", status=status)
+        if status == requests.codes.internal_server_error and answer and (answer.says("exceeds allowed") or answer.says("too large")):
+            return Answer(requests.codes.request_entity_too_large, {})    # Vault 1.21 and its raft storage say it with 500
         if status >= 500:
             raise AnswerLostError(f"Vault at {url} answered {status}: see its log, or that of the proxy before it", status=status)
         if answer is None or status not in READABLE:
@@ -162,6 +166,13 @@ class Wire:
         return AnswerLostError(f"the answer of Vault at {url} could not be read to its end ({cause})")
 
 
+class _Session(requests.Session):
+    """Never looks where a redirect leads: requests does so even when it does not follow, and trips over a broken address."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:  # noqa: ARG002 - the signature of requests
+        return None
+
+
 def _leave_as_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
@@ -171,7 +182,7 @@ def _parsed(response: requests.Response) -> Answer | None:
         return Answer(response.status_code, {})
     try:
         body = response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return Answer(response.status_code, body) if isinstance(body, dict) else None
 

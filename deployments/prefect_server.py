@@ -1,0 +1,99 @@
+"""A Prefect server of our own, and what every Prefect server that runs our flows must know."""
+
+import json
+import os
+import urllib.request
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from deployments.processes import LOOPBACK, Children
+
+READY_SECONDS = 120.0
+"""A cold machine creates the server's database in 20 to 60 seconds."""
+
+HEARTBEAT_SECONDS = 30
+
+QUIET = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+}
+"""Neither the server nor the page that it serves calls a host outside."""
+
+BATCHES = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_BATCH_SIZE": "200",
+    "PREFECT_SERVER_SERVICES_EVENT_PERSISTER_READ_BATCH_SIZE": "50",
+}
+"""Seven times as many task runs per second as with Prefect's own values."""
+
+FLOW_RUNS = {
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
+    # Without an address Prefect would start a server of its own for each run, silently.
+    "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+}
+"""For every process that runs flows; the heartbeat goes with the automation of `serving`."""
+
+
+def api_of(port: int) -> str:
+    return f"http://{LOOPBACK}:{port}/api"
+
+
+def client_environment(env: Mapping[str, str], *, home: Path, api: str) -> dict[str, str]:
+    """`env` for processes that talk to the server at `api`."""
+    return {**env, **QUIET, **FLOW_RUNS, "PREFECT_HOME": str(home), "PREFECT_API_URL": api}
+
+
+def start(children: Children, env: Mapping[str, str], *, home: Path, port: int) -> str:
+    """Start the server with its data in `home`; the address of its API. It is ready some seconds later: `wait_until_ready`."""
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    api = api_of(port)
+    own = {
+        **client_environment(env, home=home, api=api), **BATCHES,
+        "PREFECT_UI_API_URL": api, "PREFECT_SERVER_UI_API_URL": api, "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+    }
+    children.start("the Prefect server", ["-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port)], own)
+    return api
+
+
+def wait_until_ready(children: Children, api: str) -> None:
+    """Raises: SetupError when the server does not answer in time."""
+    children.wait_until(lambda: answers(f"{api}/health"), f"the Prefect server at {api}", seconds=READY_SECONDS)
+
+
+def answers(url: str) -> bool:
+    """Whether an HTTP server answers there with 200."""
+    with suppress(OSError), _past_proxies().open(url, timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False
+
+
+def post(url: str, body: Mapping[str, Any]) -> Any:
+    """POST JSON and read JSON, on a connection of this machine. Raises: OSError."""
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})  # noqa: S310 - always http
+    with _past_proxies().open(request, timeout=30) as answer:
+        return json.loads(answer.read() or b"null")
+
+
+def get(url: str) -> Any:
+    """GET JSON, on a connection of this machine. Raises: OSError."""
+    with _past_proxies().open(url, timeout=30) as answer:
+        return json.loads(answer.read() or b"null")
+
+
+def _past_proxies() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def foreign_free(env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment without what leads to a Vault, a database or a Prefect of the user: for the sandbox."""
+    kept = os.environ if env is None else env
+    leads_outside = {"CERTFLOW_HOME", "CERTFLOW_DATABASE_URL", "CERTFLOW_ACCOUNTS", "CERTFLOW_VAULT_MOUNT", "CERTFLOW_VAULT_PREFIX"}
+    return {
+        name: value for name, value in kept.items()
+        if not name.upper().startswith(("VAULT_", "PREFECT_")) and name.upper() not in leads_outside
+    }

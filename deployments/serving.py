@@ -1,0 +1,135 @@
+"""The process that serves every flow as a deployment: `python -m deployments.serving`.
+
+It registers them at the Prefect server of PREFECT_API_URL, sees to their schedules, and starts a process for each run until it
+gets SIGTERM. Every file in `flows/` is one flow, so there is no list to keep.
+"""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, Literal
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import StateType
+from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+from prefect.exceptions import TerminationSignal
+from prefect.flows import Flow
+from prefect.runner import Runner
+from prefect.settings import PREFECT_UI_URL
+from prefect.types.entrypoint import EntrypointType
+from prefect.utilities.callables import ParameterSchema
+
+import flows
+from deployments import schedules
+from models.errors import CertflowError, SetupError
+from tasks.settings import settings
+
+TAG = "certflow"
+"""On every deployment and so on every run: the automation below must not touch the flows of others."""
+
+RUNS_AT_ONCE = 16
+"""Each is a process of about 200 MB; an order that waits for its certificate must not keep `poll-orders` from running."""
+
+SILENCE = timedelta(seconds=90)
+"""Three heartbeats."""
+
+CRASHED = "Certflow: a run without a heartbeat is marked as crashed"
+
+
+class StrictParameters(ParameterSchema):
+    """A flow's parameters and no others: the API refuses an unknown name (409), which otherwise only the worker's log would show."""
+
+    additionalProperties: Literal[False] = False  # noqa: N815 - JSON schema's own word
+
+
+def served_flows() -> Iterator[tuple[str, Flow[..., Any]]]:
+    """Each flow with its module path."""
+    for found in sorted(iter_modules(flows.__path__), key=lambda module: module.name):
+        yield f"flows.{found.name}.{found.name}", getattr(import_module(f"flows.{found.name}"), found.name)
+
+
+def deployment_of(flow: Flow[..., Any]) -> RunnerDeployment:
+    """The deployment named as its flow. Without schedules: these are not ours alone, see `schedules`."""
+    made = RunnerDeployment.from_flow(flow, name=flow.name, tags=[TAG], entrypoint_type=EntrypointType.MODULE_PATH)
+    # Whatever is set is sent at each start, and would undo what a person has set in the UI.
+    made.model_fields_set.difference_update({"schedules", "paused", "parameters", "concurrency_limit", "concurrency_options"})
+    loose = made._parameter_openapi_schema
+    made._parameter_openapi_schema = StrictParameters(**loose.model_dump(exclude_unset=True), additionalProperties=False)
+    return made
+
+
+def crash_automation() -> AutomationCore:
+    """Marks a run of ours as crashed when it was silent for `SILENCE`: its process was killed, or its host was lost."""
+    ended = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
+    beat = "prefect.flow-run.heartbeat"
+    return AutomationCore(
+        name=CRASHED,
+        description="Made by Certflow when it starts. A run that lost its process would otherwise count as running for ever.",
+        trigger=EventTrigger(
+            after={beat}, expect={beat, *ended}, match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
+            match_related=ResourceSpecification({"prefect.resource.id": [f"prefect.tag.{TAG}"], "prefect.resource.role": ["tag"]}),
+            for_each={"prefect.resource.id"}, posture=Posture.Proactive, threshold=1, within=SILENCE,
+        ),
+        actions=[ChangeFlowRunState(
+            state=StateType.CRASHED, name="Crashed",
+            message=f"The run gave no sign of life for {SILENCE.total_seconds():.0f} seconds: its process or its host is gone. "
+                    "Retry is safe: nothing is ordered twice.",
+        )],
+    )
+
+
+def watch_for_crashes(client: SyncPrefectClient) -> None:
+    """See that the automation is there, once, in its present form; whoever switched it off keeps it off."""
+    known = client.read_automations_by_name(CRASHED)
+    if not known:
+        client.create_automation(crash_automation())
+        return
+    client.update_automation(known[0].id, crash_automation().model_copy(update={"enabled": known[0].enabled}))
+    for extra in known[1:]:
+        client.delete_automation(extra.id)
+
+
+def register(runner: Runner) -> dict[str, UUID]:
+    """Register every flow; the ids by deployment name. Raises: SetupError when the Prefect server does not take them."""
+    try:
+        ids = {flow.name: _registered(runner, flow) for _, flow in served_flows()}
+        with get_client(sync_client=True) as client:
+            schedules.settle(client, ids, settings().accounts, settings().timezone)
+            watch_for_crashes(client)
+    except (httpx.HTTPError, DeploymentApplyError, RuntimeError) as error:
+        raise SetupError(f"the Prefect server of PREFECT_API_URL does not take the deployments ({type(error).__name__}: {error})") from None
+    return ids
+
+
+def _registered(runner: Runner, flow: Flow[..., Any]) -> UUID:
+    added = runner.add_deployment(deployment_of(flow))
+    assert isinstance(added, UUID)  # noqa: S101 - a coroutine only inside of an event loop
+    return added
+
+
+def main() -> int:
+    """Register and serve until SIGTERM or Ctrl-C."""
+    try:
+        runner = Runner(name="certflow", pause_on_shutdown=False, limit=RUNS_AT_ONCE)
+        served = register(runner)
+    except CertflowError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"serving  {', '.join(served)}", flush=True)
+    print(f"ready    {PREFECT_UI_URL.value()}  (Ctrl-C ends it)", flush=True)
+    with suppress(KeyboardInterrupt, TerminationSignal):
+        asyncio.run(runner.start())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""Pull the plug between any two steps of an order, each gap once: one order at SCM in every case, delivered after the next polls."""
+
+import multiprocessing
+import os
+import signal
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import pytest
+
+from flows.order_certificate import order_certificate
+from flows.poll_orders import poll_orders
+from models.errors import CertflowError
+from tasks import services
+
+FORK = multiprocessing.get_context("fork")
+
+
+def watched(owner, name, gap):
+    """Let every call of `owner.name` pass a gap before and one after it."""
+    real = getattr(owner, name)
+
+    def act(*args, **kwargs):
+        gap(f"before {name}")
+        answer = real(*args, **kwargs)
+        gap(f"after {name}")
+        return answer
+    setattr(owner, name, act)
+
+
+def order_and_die(kill_at, gaps, parameters):
+    """In a process of its own: order, and die at the gap with the given number. Gaps are named in `gaps`."""
+    from tasks.adapters.scm import ScmClient
+    from tasks.adapters.store.engine import Store
+    from tasks.adapters.vault import Vault
+
+    services.forget_services()
+    passed = count(1)
+
+    def gap(name):
+        number = next(passed)
+        gaps.put((number, name))
+        if number == kill_at:
+            gaps.close()
+            gaps.join_thread()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    real = Store.transaction
+
+    def transaction(self):
+        from contextlib import contextmanager
+
+        @contextmanager
+        def around():
+            gap("before a transaction")
+            with real(self) as session:
+                yield session
+                session.flush()
+                gap("before a commit")
+            gap("after a commit")
+        return around()
+
+    Store.transaction = transaction
+    for owner, name in ((Vault, "read"), (Vault, "create"), (Vault, "write"), (ScmClient, "enroll"), (ScmClient, "details")):
+        watched(owner, name, gap)
+    order_certificate.fn(**parameters)
+    poll_orders.fn()
+
+
+def killed(kill_at, parameters):
+    """Run and kill; the gaps that were passed, and whether the process died of it."""
+    gaps = FORK.Queue()
+    process = FORK.Process(target=order_and_die, args=(kill_at, gaps, parameters))
+    process.start()
+    process.join(60)
+    passed = []
+    while not gaps.empty():
+        passed.append(gaps.get())
+    return passed, process.exitcode == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_a_kill_between_any_two_steps_leaves_exactly_one_order(synced) -> None:
+    """RULES E1, E3, E4"""
+    names = []
+    for kill_at in range(1, 100):
+        name = f"kill{kill_at}.example.com"
+        parameters = {
+            "common_name": name, "organization": "Example University", "certificate_profile": "OV Multi-Domain", "key_algorithm": "EC",
+            "request_id": name,
+        }
+        services.forget_services()
+        _, died = killed(kill_at, parameters)
+        services.forget_services()
+        order_certificate.fn(**parameters)    # the user, or Prefect, starts the same request again
+        names.append(name)
+        if not died:
+            break
+    assert len(names) > 20, "the order has more gaps than that"
+    deadline = datetime.now(UTC) + timedelta(seconds=60)
+    while datetime.now(UTC) < deadline:
+        try:
+            poll_orders.fn()
+        except CertflowError as error:
+            last = error
+        if all(synced.certificate_or_none(name) and synced.certificate_or_none(name).delivered_at for name in names):
+            break
+    else:
+        raise AssertionError(f"not all were delivered: {last}")
+    assert {name: len(synced.sandbox.orders(name)) for name in names} == dict.fromkeys(names, 1)
+    for name in names:
+        entry = synced.entry(f"live/{name}")
+        assert entry["sha256"] == synced.certificate(name).sha256
+        assert entry["private_key"] == synced.entry(f"keys/{synced.submission(name).id}")["private_key"]
