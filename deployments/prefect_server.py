@@ -1,13 +1,10 @@
 """A Prefect server of our own, and what every Prefect server that runs our flows must know."""
 
-import json
 import os
-import urllib.request
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+from deployments import loopback_http
 from deployments.processes import LOOPBACK, Children
 
 READY_SECONDS = 120.0
@@ -62,31 +59,7 @@ def start(children: Children, env: Mapping[str, str], *, home: Path, port: int) 
 
 def wait_until_ready(children: Children, api: str) -> None:
     """Raises: SetupError when the server does not answer in time."""
-    children.wait_until(lambda: answers(f"{api}/health"), f"the Prefect server at {api}", seconds=READY_SECONDS)
-
-
-def answers(url: str) -> bool:
-    """Whether an HTTP server answers there with 200."""
-    with suppress(OSError), _past_proxies().open(url, timeout=5) as answer:
-        return bool(answer.status == 200)
-    return False
-
-
-def post(url: str, body: Mapping[str, Any]) -> Any:
-    """POST JSON and read JSON, on a connection of this machine. Raises: OSError."""
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})  # noqa: S310 - always http
-    with _past_proxies().open(request, timeout=30) as answer:
-        return json.loads(answer.read() or b"null")
-
-
-def get(url: str) -> Any:
-    """GET JSON, on a connection of this machine. Raises: OSError."""
-    with _past_proxies().open(url, timeout=30) as answer:
-        return json.loads(answer.read() or b"null")
-
-
-def _past_proxies() -> urllib.request.OpenerDirector:
-    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    children.wait_until(lambda: loopback_http.answers(f"{api}/health"), f"the Prefect server at {api}", seconds=READY_SECONDS)
 
 
 def foreign_free(env: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import json
 import select
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments import prefect_server
-from deployments.processes import Children, loopback_past_proxies
+from deployments.processes import ROOT, Children, loopback_past_proxies
 from models.errors import SetupError
 
 READY_SECONDS = 60.0
@@ -50,8 +51,18 @@ def ready(children: Children, launched: "subprocess.Popen[str]", env: Mapping[st
     certflow_home.mkdir(mode=0o700, exist_ok=True)
     return Sandbox(line=line, env={
         **loopback_past_proxies(prefect_server.foreign_free(env)),
-        "CERTFLOW_HOME": str(certflow_home), "VAULT_ADDR": line["vault"], "VAULT_TOKEN": line["vault_token"],
+        "CERTFLOW_HOME": str(certflow_home), "PREFECT_HOME": str(home / "prefect"), "VAULT_ADDR": line["vault"], "VAULT_TOKEN": line["vault_token"],
     })
+
+
+def connect_default(sandbox: Sandbox) -> None:
+    """Connect the sandbox's account as `default`, as a user would. Raises: SetupError."""
+    command = [sys.executable, "-m", "deployments", "connect", "default", "--from", "-", "--no-proof"]
+    done = subprocess.run(  # noqa: S603 - our own command
+        command, input=sandbox.account(), text=True, capture_output=True, cwd=ROOT, env=dict(sandbox.env), check=False,
+    )
+    if done.returncode:
+        raise SetupError(f"the sandbox's account cannot be connected: {done.stderr.strip()[-500:]}")
 
 
 def _first_line(children: Children, launched: "subprocess.Popen[str]") -> dict[str, Any]:

@@ -51,6 +51,18 @@ class StrictParameters(ParameterSchema):
     additionalProperties: Literal[False] = False  # noqa: N815 - JSON schema's own word
 
 
+class EndingRunner(Runner):
+    """Prefect's runner, which ends its runs when it gets SIGTERM.
+
+    Prefect 3.8 forgets to await its own ending there, and the runs under way would count as running until the automation below finds them.
+    """
+
+    def handle_sigterm(self, *_args: Any, **_kwargs: Any) -> None:
+        """Cancel what runs, say so at the server, and stop."""
+        if self._loop is not None:
+            asyncio.run_coroutine_threadsafe(self.astop(), self._loop)
+
+
 def served_flows() -> Iterator[tuple[str, Flow[..., Any]]]:
     """Each flow with its module path."""
     for found in sorted(iter_modules(flows.__path__), key=lambda module: module.name):
@@ -62,6 +74,7 @@ def deployment_of(flow: Flow[..., Any]) -> RunnerDeployment:
     made = RunnerDeployment.from_flow(flow, name=flow.name, tags=[TAG], entrypoint_type=EntrypointType.MODULE_PATH)
     # Whatever is set is sent at each start, and would undo what a person has set in the UI.
     made.model_fields_set.difference_update({"schedules", "paused", "parameters", "concurrency_limit", "concurrency_options"})
+    made.work_pool_name = None    # takes it back from a work pool, if `prefect deploy` put it there
     loose = made._parameter_openapi_schema
     made._parameter_openapi_schema = StrictParameters(**loose.model_dump(exclude_unset=True), additionalProperties=False)
     return made
@@ -119,7 +132,7 @@ def _registered(runner: Runner, flow: Flow[..., Any]) -> UUID:
 def main() -> int:
     """Register and serve until SIGTERM or Ctrl-C."""
     try:
-        runner = Runner(name="certflow", pause_on_shutdown=False, limit=RUNS_AT_ONCE)
+        runner = EndingRunner(name="certflow", pause_on_shutdown=False, limit=RUNS_AT_ONCE)
         served = register(runner)
     except CertflowError as error:
         print(error, file=sys.stderr)

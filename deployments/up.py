@@ -1,18 +1,15 @@
 """`up`: a Prefect server with its UI, all flows served, and a sandbox unless VAULT_ADDR is set."""
 
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Event
 
-from prefect.settings import PREFECT_API_URL
-
 from deployments import prefect_server, sandboxed
-from deployments.processes import ROOT, Children, end_like_ctrl_c, loopback_past_proxies, need_free
-from models.errors import SetupError, TransientError
+from deployments.processes import Children, end_like_ctrl_c, loopback_past_proxies, need_free
+from models.errors import TransientError
 from tasks.services import open_services
 from tasks.settings import settings
 
@@ -37,7 +34,7 @@ def _with_vault(scratch: Path) -> None:
     _look_at_vault()
     env = loopback_past_proxies(os.environ)
     with Children(scratch) as children:
-        api = PREFECT_API_URL.value()
+        api = _prefect_of_the_user()
         if api:
             print(f"Prefect  {api}, as PREFECT_API_URL says", flush=True)
             _serve(children, {**env, **prefect_server.FLOW_RUNS, "PREFECT_API_URL": api})
@@ -47,6 +44,15 @@ def _with_vault(scratch: Path) -> None:
         print(f"starting a Prefect server; it keeps its data in {home}", flush=True)
         prefect_server.wait_until_ready(children, api)
         _serve(children, prefect_server.client_environment(env, home=home, api=api))
+
+
+def _prefect_of_the_user() -> str | None:
+    """PREFECT_API_URL, from the environment or the user's Prefect profile."""
+    # Prefect makes a folder in the user's home when it is imported: the way with the sandbox must not come by here.
+    from prefect.settings import PREFECT_API_URL
+
+    address = PREFECT_API_URL.value()
+    return str(address) if address else None
 
 
 def _look_at_vault() -> None:
@@ -71,21 +77,11 @@ def _with_sandbox(home: Path) -> None:
         env = loopback_past_proxies(prefect_server.foreign_free())
         api = prefect_server.start(children, env, home=prefect_home, port=port)
         sandbox = sandboxed.ready(children, launched, os.environ, home=home)
-        connect_default(sandbox)
+        sandboxed.connect_default(sandbox)
         print(f"SCM      {sandbox.scm}  (pretended; {SANDBOX_ORDERS:,} orders)")
         print(f"Vault    VAULT_ADDR={sandbox.env['VAULT_ADDR']} VAULT_TOKEN={sandbox.env['VAULT_TOKEN']}  (pretended)", flush=True)
         prefect_server.wait_until_ready(children, api)
         _serve(children, prefect_server.client_environment(sandbox.env, home=prefect_home, api=api))
-
-
-def connect_default(sandbox: sandboxed.Sandbox) -> None:
-    """Connect the sandbox's account as `default`, as a user would. Raises: SetupError."""
-    command = [sys.executable, "-m", "deployments", "connect", "default", "--from", "-", "--no-proof"]
-    done = subprocess.run(  # noqa: S603 - our own command
-        command, input=sandbox.account(), text=True, capture_output=True, cwd=ROOT, env=dict(sandbox.env), check=False,
-    )
-    if done.returncode:
-        raise SetupError(f"the sandbox's account cannot be connected: {done.stderr.strip()[-500:]}")
 
 
 def _serve(children: Children, env: Mapping[str, str]) -> None:

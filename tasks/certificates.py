@@ -124,8 +124,8 @@ def _take(svc: Services, row: CertificateOrder, answer: bytes | CertflowError, r
             return
         orders.mark_waiting(session, row.id, new.held_because)
         current = orders.order(session, row.id)
-        current.serial_number, current.expires_at = new.serial_number, new.not_after
-        current.issued_at = current.issued_at or new.not_before
+        current.serial_number = new.serial_number
+        current.issued_at, current.expires_at = current.issued_at or new.not_before, current.expires_at or new.not_after
         if new.sha256 not in known:
             said = "; ".join(one.text for one in found)
             orders.record_event(session, row.id, "fetched", f"serial {new.serial_number}" + (f"; {said}" if said else ""), now=now, run=this_run())

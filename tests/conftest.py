@@ -2,22 +2,22 @@
 
 # --- A real Vault: the program named by CERTFLOW_TEST_VAULT, or `vault` on PATH ---
 
+import json
 import os
 import re
 import shutil
 import socket
 import subprocess
-import tempfile
+import sys
 import time
-from collections.abc import Iterator, Mapping
-from itertools import count
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import requests
 
+ROOT = Path(__file__).resolve().parents[1]
 VAULT_START_SECONDS = 60
 
 
@@ -138,79 +138,95 @@ def real_vault(started_vault: RealVault) -> Iterator[RealVault]:
 
 # --- End of the real Vault ---
 
-# --- A real PostgreSQL: the server programs that `pg_config --bindir` names ---
-
-POSTGRES_START_SECONDS = 60
+# --- The sandbox: pretend SCM and pretend Vault ---
 
 
-class RealPostgres:
-    """A PostgreSQL server of its own in a temporary folder, on a free port of 127.0.0.1, without fsync. Everybody is let in."""
+class Sandbox:
+    """A running sandbox and its control API."""
 
-    def __init__(self, programs: Path) -> None:
-        self._programs = programs
-        # It refuses to run as root, and pytest's own folders cannot be entered by others.
-        self._user = "postgres" if os.geteuid() == 0 else None
-        self._folder = Path(tempfile.mkdtemp(prefix="certflow-postgres-"))
-        if self._user:
-            shutil.chown(self._folder, self._user)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = int(free.getsockname()[1])
-        self._names = count(1)
+    def __init__(self, *options: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "deployments.sandbox", *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            cwd=os.environ.get("SBROOT", ROOT), text=True,
+        )
+        assert self._process.stdout is not None
+        text = self._process.stdout.readline()
+        assert text, "the sandbox did not start"
+        self.line: dict[str, Any] = json.loads(text)
+        self._control = self.line["scm"].removesuffix("/api") + "/_control"
+        self._session = requests.Session()
+        self._session.trust_env = False
 
-    def url(self, database: str = "postgres", *, user: str = "certflow") -> str:
-        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+    def end(self) -> None:
+        self._process.terminate()
+        self._process.wait(timeout=10)
+        self._session.close()
+        if self._process.stdout:
+            self._process.stdout.close()
 
-    def start(self) -> None:
-        """Make the cluster the first time, and wait until it answers."""
-        data = self._folder / "data"
-        if not data.exists():
-            self._run("initdb", "-D", str(data), "-U", "certflow", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-        options = f"-F -h 127.0.0.1 -p {self.port} -k {self._folder} -c max_connections=60"
-        self._run("pg_ctl", "start", "-w", "-t", str(POSTGRES_START_SECONDS), "-D", str(data), "-l", str(self._folder / "log"), "-o", options)
+    def control(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        """A call of the control API."""
+        answer = self._session.request(method, f"{self._control}/{path}", json=body, params=query, timeout=60)
+        assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
 
-    def stop(self) -> None:
-        self._run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", str(self._folder / "data"))
+    def reset(self) -> None:
+        """The account as it was at the start; no faults, no calls."""
+        self.control("POST", "reset")
 
-    def remove(self) -> None:
-        shutil.rmtree(self._folder)
+    def fault(self, kind: str, **facts: Any) -> None:
+        """What goes wrong: `route`, `path`, `method`, `probability`, `count` and what the kind needs."""
+        self.control("POST", "faults", {"kind": kind, **facts})
 
-    def new_database(self) -> str:
-        """The address of an empty database that nobody used."""
-        name = f"certflow_{next(self._names)}"
-        self.do(f"CREATE DATABASE {name}")
-        return self.url(name)
+    def lose_next_answer(self, route: str) -> None:
+        self.fault("lose", route=route, count=1)
 
-    def do(self, sql: str, *, database: str = "postgres") -> list[tuple[Any, ...]]:
-        """A statement from outside, in a connection of its own."""
-        with psycopg.connect(self.url(database), autocommit=True) as connection:
-            cursor = connection.execute(sql.encode())
-            return cursor.fetchall() if cursor.description else []
+    def clear(self) -> None:
+        self.control("DELETE", "faults")
 
-    def _run(self, program: str, *options: str) -> None:
-        before = ["runuser", "-u", self._user, "--"] if self._user else []
-        # pg_ctl's server inherits the output: a pipe would stay open for as long as it runs
-        with (self._folder / f"{program}.out").open("wb") as output:
-            done = subprocess.run(
-                [*before, str(self._programs / program), *options], stdout=output, stderr=subprocess.STDOUT, cwd=self._folder, timeout=120)
-        assert done.returncode == 0, f"{program}: {(self._folder / f'{program}.out').read_text()[-2000:]}"
+    def calls(self) -> dict[str, int]:
+        """Calls by method and route since the start or `forget_calls`."""
+        return dict(self.control("GET", "calls"))
+
+    def forget_calls(self) -> None:
+        self.control("DELETE", "calls")
+
+    def orders(self, common_name: str | None = None) -> list[dict[str, Any]]:
+        """The truth about orders."""
+        return list(self.control("GET", "orders", **({"common_name": common_name} if common_name else {})))
+
+    def change_order(self, ssl_id: int, **facts: Any) -> None:
+        self.control("PATCH", f"orders/{ssl_id}", facts)
+
+    def settings(self, **facts: Any) -> None:
+        """issue_delay and latency in seconds, password, client_secret, token_seconds, clock_offset, dcv_enabled."""
+        self.control("PATCH", "settings", facts)
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[RealPostgres]:
-    """One PostgreSQL server for the whole session; take a `new_database()` for each test."""
-    found = shutil.which("pg_config")
-    programs = Path(subprocess.run([found, "--bindir"], capture_output=True, text=True, check=True).stdout.strip()) if found else None
-    if programs is None or not (programs / "initdb").exists():
-        if "postgres" in os.environ.get("CERTFLOW_TEST_REQUIRE", "").split(","):
-            pytest.fail("CERTFLOW_TEST_REQUIRE names postgres, but its server programs are not where `pg_config --bindir` says")
-        pytest.skip("needs PostgreSQL's server programs, where `pg_config --bindir` says")
-    server = RealPostgres(programs)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        server.remove()
+def sandbox_process() -> Iterator[Callable[..., Sandbox]]:
+    """Start sandboxes of one's own, with options; all are ended."""
+    started: list[Sandbox] = []
 
-# --- End of the real PostgreSQL ---
+    def start(*options: str) -> Sandbox:
+        started.append(Sandbox(*options))
+        return started[-1]
+    yield start
+    for one in started:
+        one.end()
+
+
+@pytest.fixture(scope="session")
+def shared_sandbox(sandbox_process: Callable[..., Sandbox]) -> Sandbox:
+    """One sandbox for the whole session; ask for `sandbox`."""
+    return sandbox_process("--orders", "200", "--issue-delay", "0.2")
+
+
+@pytest.fixture
+def sandbox(shared_sandbox: Sandbox) -> Iterator[Sandbox]:
+    """The sandbox with its account as it was at the start."""
+    shared_sandbox.reset()
+    yield shared_sandbox
+    shared_sandbox.reset()
+
+# --- End of the sandbox ---

@@ -37,12 +37,14 @@ def trouble(error: BaseException, host: str) -> CertflowError:
         return TransientError(f"no TLS connection to {host} {named}: look whether its address and port are right")
     if any_is(socket.gaierror, urllib3.exceptions.NameResolutionError):
         return TransientError(f"the name {host} is not known to DNS {named}: look at the account's base_url and at the name server")
+    if any_is(ConnectionRefusedError):
+        return TransientError(f"{host} refused the connection {named}: look whether its address and port are right, and the server runs")
     if any_is(requests.exceptions.ConnectTimeout, urllib3.exceptions.ConnectTimeoutError):
         return TransientError(f"{host} could not be reached in time {named}: look at the network and the firewall")
     if any_is(TimeoutError, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError):
         return TransientError(f"{host} did not answer in time {named}: try again, with less at once if it was a report")
-    if any_is(ConnectionRefusedError):
-        return TransientError(f"{host} refused the connection {named}: look whether its address and port are right, and the server runs")
+    if any_is(urllib3.exceptions.InvalidHeader):    # of the answer: requests has a class of its own for ours
+        return TransientError(f"the answer of {host} breaks the rules of HTTP {named}: try again, and look whether it is SCM")
     if any_is(requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader, UnicodeError):
         return SetupError(f"no request can be made for {host} {named}: look at the account's base_url, login and customer_uri in Vault")
     if any(type(one) is OSError and "CA certificate bundle" in str(one) for one in causes):

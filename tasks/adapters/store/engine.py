@@ -28,7 +28,10 @@ _WORTH_WAITING = (
 )
 
 
-_NEEDS_A_PERSON = ("authentication", "pg_hba", "does not support ssl", "certificate", "does not exist", "not permitted", "permission denied")
+_NEEDS_A_PERSON = (
+    "authentication", "pg_hba", "does not support ssl", "certificate", "does not exist", "not permitted", "permission denied",
+    "connection option",
+)
 """Said of a connection too, and no wait mends it."""
 
 

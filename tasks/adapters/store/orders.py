@@ -20,6 +20,8 @@ from models.status import OPEN_AT_SCM, UNSETTLED_HERE, OrderStatus, order_status
 UPSERT_LOCK = 0x75707372
 """PostgreSQL advisory lock, per account. SQLite's writers are one after the other anyway."""
 
+LONGEST_TERM = 2**31 - 1
+
 _COPIED = (
     "organization_id", "organization_name", "term_days", "serial_number", "requester", "requested_via", "requested_at", "approved_at",
     "issued_at", "expires_at", "revoked_at", "declined_at", "replaced_at",
@@ -170,7 +172,7 @@ def update_from(
 ) -> dict[str, Any] | None:
     """Bring a known row to what SCM says; the event to record when something changed."""
     before = row.status
-    facts = {name: getattr(record, name) for name in _COPIED if getattr(record, name) is not None}
+    facts = _copied(record)
     facts |= {"certificate_profile_id": record.profile_id, "certificate_profile_name": record.profile_name}
     if row.origin == IMPORTED:
         facts |= _own_words(record)
@@ -200,6 +202,7 @@ def give_way(session: Session, account: str, ssl_id: int, *, to: UUID) -> None:
         raise ConflictError(f"{ssl_id} is linked to order {row.id} already")
     session.execute(update(Certificate).where(col(Certificate.order_id) == row.id).values(order_id=to))
     session.execute(update(OrderEvent).where(col(OrderEvent.order_id) == row.id).values(order_id=to))
+    session.execute(update(CertificateOrder).where(col(CertificateOrder.predecessor_id) == row.id).values(predecessor_id=to))
     session.delete(row)
     session.flush()
 
@@ -251,6 +254,13 @@ def _unsettled(session: Session, account: str, records: Sequence[OrderRecord]) -
     return {*found}
 
 
+def _copied(record: OrderRecord) -> dict[str, Any]:
+    facts = {name: getattr(record, name) for name in _COPIED}
+    if (record.term_days or 0) > LONGEST_TERM:    # no column holds it, and one mad row must not cost us its batch
+        facts["term_days"] = None
+    return facts
+
+
 def _own_words(record: OrderRecord) -> dict[str, Any]:
     """What SCM says of an order that was not placed here: its names, key and comments too."""
     names = record.subject_alternative_names
@@ -264,7 +274,7 @@ def _own_words(record: OrderRecord) -> dict[str, Any]:
 
 
 def _new_row(account: str, record: OrderRecord, status: OrderStatus, *, now: datetime) -> dict[str, Any]:
-    row: dict[str, Any] = {name: getattr(record, name) for name in _COPIED}
+    row = _copied(record)
     own = {name: value for name, value in _own_words(record).items() if value is not None}
     return row | {
         "common_name": "", "subject_alternative_names": [], "custom_fields": {}, "external_requester_emails": [],

@@ -1,13 +1,20 @@
 """Our database as SQLite and as PostgreSQL, and rows to put into it."""
 
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 
 from models.errors import CertflowError
@@ -17,6 +24,78 @@ from models.status import OrderStatus, SubmissionStatus
 from tasks.adapters.store import Store, migrate, open_store
 
 NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)
+POSTGRES_START_SECONDS = 60
+
+
+class RealPostgres:
+    """A PostgreSQL server of its own in a temporary folder, on a free port of 127.0.0.1, without fsync. Everybody is let in."""
+
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+        # It refuses to run as root, and pytest's own folders cannot be entered by others.
+        self._user = "postgres" if os.geteuid() == 0 else None
+        self._folder = Path(tempfile.mkdtemp(prefix="certflow-postgres-"))
+        if self._user:
+            shutil.chown(self._folder, self._user)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = int(free.getsockname()[1])
+        self._names = count(1)
+
+    def url(self, database: str = "postgres", *, user: str = "certflow") -> str:
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Make the cluster the first time, and wait until it answers."""
+        data = self._folder / "data"
+        if not data.exists():
+            self._run("initdb", "-D", str(data), "-U", "certflow", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+        options = f"-F -h 127.0.0.1 -p {self.port} -k {self._folder} -c max_connections=60"
+        self._run("pg_ctl", "start", "-w", "-t", str(POSTGRES_START_SECONDS), "-D", str(data), "-l", str(self._folder / "log"), "-o", options)
+
+    def stop(self) -> None:
+        self._run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", str(self._folder / "data"))
+
+    def remove(self) -> None:
+        shutil.rmtree(self._folder)
+
+    def new_database(self) -> str:
+        """The address of an empty database that nobody used."""
+        name = f"certflow_{next(self._names)}"
+        self.do(f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def do(self, sql: str, *, database: str = "postgres") -> list[tuple[Any, ...]]:
+        """A statement from outside, in a connection of its own."""
+        with psycopg.connect(self.url(database), autocommit=True) as connection:
+            cursor = connection.execute(sql.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def _run(self, program: str, *options: str) -> None:
+        before = ["runuser", "-u", self._user, "--"] if self._user else []
+        # pg_ctl's server inherits the output: a pipe would stay open for as long as it runs
+        with (self._folder / f"{program}.out").open("wb") as output:
+            done = subprocess.run(
+                [*before, str(self._programs / program), *options], stdout=output, stderr=subprocess.STDOUT, cwd=self._folder, timeout=120)
+        assert done.returncode == 0, f"{program}: {(self._folder / f'{program}.out').read_text()[-2000:]}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[RealPostgres]:
+    """One PostgreSQL server for the whole session; take a `new_database()` for each test."""
+    found = shutil.which("pg_config")
+    programs = Path(subprocess.run([found, "--bindir"], capture_output=True, text=True, check=True).stdout.strip()) if found else None
+    if programs is None or not (programs / "initdb").exists():
+        if "postgres" in os.environ.get("CERTFLOW_TEST_REQUIRE", "").split(","):
+            pytest.fail("CERTFLOW_TEST_REQUIRE names postgres, but its server programs are not where `pg_config --bindir` says")
+        pytest.skip("needs PostgreSQL's server programs, where `pg_config --bindir` says")
+    server = RealPostgres(programs)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        server.remove()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -38,7 +38,7 @@ def test_certificates_of_issued_orders_are_fetched_once(world) -> None:
     first = import_orders.fn()
     issued = [order for order in at_scm(world).values() if order["status"] == "Issued"]
     assert first.certificates_fetched == len(issued) == len(world.rows(Certificate))
-    world.sandbox.reset_calls()
+    world.sandbox.forget_calls()
     again = import_orders.fn()
     assert again.certificates_fetched == 0
     assert collects(world) == 0
@@ -50,7 +50,7 @@ def test_a_change_at_scm_shows_in_the_next_import(world) -> None:
     """RULES S3"""
     import_orders.fn(fetch_certificates=False)
     issued = next(order for order in at_scm(world).values() if order["status"] == "Issued")
-    world.sandbox.revoke(issued["ssl_id"])
+    world.sandbox.change_order(issued["ssl_id"], status="Revoked")
     answer = import_orders.fn(fetch_certificates=False)
     row = next(row for row in world.rows(CertificateOrder) if row.ssl_id == issued["ssl_id"])
     assert row.status == "revoked"
@@ -74,7 +74,7 @@ def test_an_import_that_died_goes_on(world, monkeypatch) -> None:
 
 def test_a_report_that_is_too_big_is_asked_for_in_halves(world) -> None:
     """RULES S3"""
-    world.sandbox.fault(route="report", kind="status", status=500, body="too large", content_type="text/html", count=8)
+    world.sandbox.fault("status", route="report", status=500, body="too large", content_type="text/html", count=8)
     answer = import_orders.fn(fetch_certificates=False)
     assert answer.orders_seen >= len(at_scm(world))
     assert {row.ssl_id for row in world.rows(CertificateOrder)} == set(at_scm(world))
@@ -84,7 +84,7 @@ def test_an_unknown_status_keeps_the_old_one_and_is_named(world) -> None:
     """RULES S4"""
     import_orders.fn(fetch_certificates=False)
     some = next(order for order in at_scm(world).values() if order["status"] == "Applied")
-    world.sandbox.fault(route="report", kind="unknown_status", ssl_id=some["ssl_id"], word="Frobnicated", count=10)
+    world.sandbox.fault("unknown_status", route="report", ssl_id=some["ssl_id"], word="Frobnicated", count=10)
     with services.open_services() as svc, svc.store.transaction() as session:
         session.get(AccountState, "default").full_import_at = datetime.now(UTC) - timedelta(days=8)
     answer = import_orders.fn(fetch_certificates=False)
@@ -134,7 +134,7 @@ def test_one_certificate_that_fails_stops_no_other(world) -> None:
     """DESIGN 4: a batch does all it can"""
     issued = [order for order in at_scm(world).values() if order["status"] == "Issued"]
     bad = issued[0]["ssl_id"]
-    world.sandbox.fault(path=rf"/collect/{bad}\b", kind="status", status=400, body={"code": -9999, "description": "Never heard of it"}, count=50)
+    world.sandbox.fault("status", path=rf"/collect/{bad}\b", status=400, body={"code": -9999, "description": "Never heard of it"}, count=50)
     with pytest.raises(BatchError, match="Never heard of it") as caught:
         import_orders.fn()
     assert caught.value.summary.certificates_fetched == len(issued) - 1

@@ -57,7 +57,7 @@ def test_a_lost_answer_is_settled_not_ordered_again(synced, order) -> None:
 
 def test_an_order_that_never_arrived_is_sent_again_after_the_grace_time(synced, order) -> None:
     """RULES E4"""
-    synced.sandbox.fault(route="enroll", kind="drop", count=1)
+    synced.sandbox.fault("drop", route="enroll", count=1)
     assert order("dropped.example.com").status == "submitting"
     assert synced.sandbox.orders("dropped.example.com") == []
     deliver(synced, "dropped.example.com")
@@ -69,7 +69,7 @@ def test_before_the_grace_time_is_over_nothing_is_sent_again(synced, order, monk
     """RULES E4"""
     monkeypatch.setenv("CERTFLOW_GRACE_SECONDS", "3600")
     services.forget_services()
-    synced.sandbox.fault(route="enroll", kind="drop", count=1)
+    synced.sandbox.fault("drop", route="enroll", count=1)
     order("patient.example.com")
     for _ in range(3):
         assert poll_orders.fn().in_doubt == 1
@@ -79,7 +79,7 @@ def test_before_the_grace_time_is_over_nothing_is_sent_again(synced, order, monk
 
 def test_after_three_attempts_a_person_decides(synced, order) -> None:
     """RULES E4, E7"""
-    synced.sandbox.fault(route="enroll", kind="drop", count=3)
+    synced.sandbox.fault("drop", route="enroll", count=3)
     order("hopeless.example.com")
     for _ in range(12):
         poll_orders.fn()
@@ -92,7 +92,7 @@ def test_after_three_attempts_a_person_decides(synced, order) -> None:
 
 def test_an_order_in_doubt_can_be_withdrawn(synced, order) -> None:
     """RULES E7"""
-    synced.sandbox.fault(route="enroll", kind="drop", count=1)
+    synced.sandbox.fault("drop", route="enroll", count=1)
     order("withdrawn.example.com")
     settling.decide("withdrawn.example.com", withdraw=True)
     poll_orders.fn()
@@ -114,7 +114,7 @@ def test_the_same_request_id_orders_once(synced, order) -> None:
 
 def test_a_refused_order_is_final_and_says_what_scm_said(synced, order) -> None:
     """RULES E2, E6"""
-    synced.sandbox.fault(route="enroll", kind="status", status=400, body={"code": -111, "description": "Profile is gone"}, count=1)
+    synced.sandbox.fault("status", route="enroll", status=400, body={"code": -111, "description": "Profile is gone"}, count=1)
     with pytest.raises(RejectedError, match="Profile is gone") as caught:
         order("refused.example.com", request_id="r-1")
     assert caught.value.summary.status == "refused"
@@ -127,7 +127,7 @@ def test_a_refused_order_is_final_and_says_what_scm_said(synced, order) -> None:
 @pytest.mark.parametrize("status", [401, 403, 429])
 def test_what_scm_turned_away_at_the_door_is_sent_by_the_next_poll(synced, order, status) -> None:
     """RULES E2, S1"""
-    synced.sandbox.fault(route="enroll", kind="status", status=status, body={"code": -16, "description": "not now"}, count=1)
+    synced.sandbox.fault("status", route="enroll", status=status, body={"code": -16, "description": "not now"}, count=1)
     name = f"door{status}.example.com"
     if status == 429:
         assert order(name).status == "planned"
@@ -183,7 +183,7 @@ def test_without_reference_data_an_order_is_refused_with_what_to_do(world, order
 
 def test_a_certificate_for_a_wrong_key_is_never_delivered(synced, order) -> None:
     """RULES D3"""
-    synced.sandbox.fault(route="collect", kind="wrong_key", count=1)
+    synced.sandbox.fault("wrong_key", route="collect", count=1)
     order("wrong.example.com")
     summary = poll_until_fetched(synced, "wrong.example.com")
     assert summary
@@ -192,7 +192,7 @@ def test_a_certificate_for_a_wrong_key_is_never_delivered(synced, order) -> None
 
 def test_a_certificate_that_lacks_a_name_is_held_until_a_person_accepts(synced, order) -> None:
     """RULES D3, E7"""
-    synced.sandbox.fault(route="enroll", kind="missing_san", count=1)
+    synced.sandbox.fault("missing_san", route="enroll", count=1)
     order("short.example.com", subject_alternative_names=["dropped-name.example.com"])
     poll_until_fetched(synced, "short.example.com")
     held = synced.certificate("short.example.com")

@@ -135,7 +135,8 @@ WHOLE = json.dumps({"statusCode": 0, "reports": [ROW, ROW | {"id": 2}]}).encode(
 
 @responses.activate
 @pytest.mark.parametrize("body", [
-    b"", b"<html>", b"{}", b"[]", b'{"reports": []}', WHOLE[:-1], WHOLE[:-3], WHOLE[:len(WHOLE) // 2], WHOLE + b"}", b'{"statusCode": 0, "reports": [{"id": 1e999999999}]',
+    b"", b"<html>", b"{}", b"[]", b'{"reports": []}', WHOLE[:-1], WHOLE[:-3], WHOLE[:len(WHOLE) // 2], WHOLE + b"}",
+    b'{"statusCode": 0, "reports": [{"id": 1e999999999}]',
     b'{"statusCode": 0, "reports": ["\xff\xfe"]}', b'{"statusCode": 0, "reports": ' + b"[" * 100_000,
 ])
 def test_a_report_that_is_not_whole_is_an_error(body: bytes) -> None:
@@ -181,7 +182,7 @@ def test_a_report_is_read_alike_in_whatever_pieces_it_arrives(size: int, monkeyp
     monkeypatch.setattr("tasks.adapters.scm.wire.CHUNK", size)
     monkeypatch.setattr("tasks.adapters.scm.rowwise.CHUNK", size)
     row = ROW | {"comments": "gr\u00fcn \\ \"[{ 12345", "unknown": [[], {}, 1.5e3, -7, True, None]}
-    text = json.dumps({"unknown": {"reports": [1]}, "message": None, "reports": [row, row], "statusCode": 0, "more": 12}, ensure_ascii=False, indent=1)
+    text = json.dumps({"unknown": {"reports": [1]}, "message": None, "reports": [row, row], "statusCode": 0, "a": 12}, ensure_ascii=False, indent=1)
     found = read("\ufeff" + text + "\n")
     assert [one.comments for one in found] == ["gr\u00fcn \\ \"[{ 12345"] * 2
 
@@ -189,13 +190,13 @@ def test_a_report_is_read_alike_in_whatever_pieces_it_arrives(size: int, monkeyp
 @responses.activate
 def test_memory_does_not_grow_with_the_report() -> None:
     """DESIGN 5"""
-    responses.post(REPORT, body=BufferedReader(Endless(20_000)))
+    responses.post(REPORT, body=BufferedReader(Endless(5_000)))
     rows = client().report(ReportWindow())
     next(rows)
     tracemalloc.start()
     try:
-        assert sum(1 for _ in rows) == 19_999
+        assert sum(1 for _ in rows) == 4_999
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 4_000_000
+    assert peak < 1_500_000

@@ -83,7 +83,9 @@ UNSAFE: dict[str, Callable[[ScmClient], object]] = {
 
 @responses.activate
 @pytest.mark.parametrize("path", UNSAFE)
-@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 500, "body": "<html>"}, {"status": 200, "body": "<html>"}, {"body": ConnectionError()}, {"body": TimeoutError()}])
+@pytest.mark.parametrize("fault", [
+    {"status": 503}, {"status": 500, "body": "<html>"}, {"status": 200, "body": "<html>"}, {"body": ConnectionError()}, {"body": TimeoutError()},
+])
 def test_what_makes_something_new_is_sent_once_and_then_in_doubt(path: str, fault: dict[str, Any]) -> None:
     """RULES E1, E2"""
     sent = responses.post(f"{API}/ssl/v1/{path}", **fault)
@@ -109,7 +111,9 @@ def test_an_empty_certificate_is_not_ready(body: bytes) -> None:
 
 
 @responses.activate
-@pytest.mark.parametrize("body", [b"<html>Sign in</html>", b'{"code": 0}', b"-----BEGIN PKCS7-----\nMII=\n-----END PKCS7-----", b"-----BEGIN CERTIFICATE-----\nMII"])
+@pytest.mark.parametrize("body", [
+    b"<html>Sign in</html>", b'{"code": 0}', b"-----BEGIN PKCS7-----\nMII=\n-----END PKCS7-----", b"-----BEGIN CERTIFICATE-----\nMII",
+])
 def test_a_page_in_place_of_a_certificate_is_an_error_that_names_its_type(body: bytes) -> None:
     """contract 5.9"""
     responses.get(f"{API}/ssl/v1/collect/7", body=body, content_type="text/html")
