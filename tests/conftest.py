@@ -147,7 +147,7 @@ class Sandbox:
     def __init__(self, *options: str) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "deployments.sandbox", *options], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            cwd=os.environ.get("SBROOT", ROOT), text=True,
+            cwd=ROOT, text=True,
         )
         assert self._process.stdout is not None
         text = self._process.stdout.readline()
@@ -179,14 +179,18 @@ class Sandbox:
         self.control("POST", "faults", {"kind": kind, **facts})
 
     def lose_next_answer(self, route: str) -> None:
-        self.fault("lose", route=route, count=1)
+        self.fault("lost", route=route, count=1)
 
     def clear(self) -> None:
         self.control("DELETE", "faults")
 
     def calls(self) -> dict[str, int]:
-        """Calls by method and route since the start or `forget_calls`."""
-        return dict(self.control("GET", "calls"))
+        """Calls by method and route, such as `POST enroll`, since the start or `forget_calls`."""
+        found: dict[str, int] = {}
+        for one in self.control("GET", "calls"):
+            name = f"{one['method']} {one['route']}"
+            found[name] = found.get(name, 0) + one["count"]
+        return found
 
     def forget_calls(self) -> None:
         self.control("DELETE", "calls")
@@ -196,11 +200,11 @@ class Sandbox:
         return list(self.control("GET", "orders", **({"common_name": common_name} if common_name else {})))
 
     def change_order(self, ssl_id: int, **facts: Any) -> None:
-        self.control("PATCH", f"orders/{ssl_id}", facts)
+        self.control("PUT", f"orders/{ssl_id}", facts)
 
     def settings(self, **facts: Any) -> None:
-        """issue_delay and latency in seconds, password, client_secret, token_seconds, clock_offset, dcv_enabled."""
-        self.control("PATCH", "settings", facts)
+        """issue_delay and latency in seconds, token_lifetime, clock_offset, validation and more."""
+        self.control("PUT", "settings", facts)
 
 
 @pytest.fixture(scope="session")
