@@ -5,13 +5,13 @@ An import may be killed at any point: rows are upserted, and a whole import reme
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
 from models.choosing import choose_organization, departments
-from models.errors import CertflowError, InputError, LoginError, RightsError, SetupError
+from models.errors import CertflowError, InputError, LoginError, RightsError, SetupError, ThrottledError
 from models.orders import AccountState
 from models.parameters import ImportParameters
 from models.records import OrderRecord, ReportWindow
@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 BATCH = 1000
 RESUME_FOR = timedelta(days=1)
+MOST_FAILURES = 20
+"""Reports that fail one after the other: SCM is not overburdened, it is broken."""
+
 MOST_MISSING_DETAILS = 5
 """Open orders that a report of changes did not return are asked for one by one, but no more than these (RULES S3)."""
 
@@ -58,12 +61,13 @@ def read_orders(wish: ImportParameters) -> Read:
             since = state.imported_until
             fresh = wish.everything and not wish.include_deleted and state.full_import_at is not None and since is not None \
                 and started - state.full_import_at < WHOLE_AGAIN_AFTER
+        total = scm.count() if wish.everything else None    # first: it also tells whether SCM answers at all
         if fresh and since is not None:
             job.changes(since)
         else:
             job.everything()
         if wish.everything:
-            job.without_request_date()
+            job.without_request_date(total)
             if not job.read.problems:
                 job.remember(started, full=not fresh)
         return job.read
@@ -75,6 +79,7 @@ class _Job:
     def __init__(self, svc: Services, scm: ScmClient, wish: ImportParameters) -> None:
         self.svc, self.scm, self.wish = svc, scm, wish
         self.read = Read()
+        self.key = wish.model_dump(mode="json")
         self.organization_ids = _organization_ids(svc, wish)
 
     def changes(self, since: datetime) -> None:
@@ -84,58 +89,66 @@ class _Job:
         oldest = next((one.requested_at for one in open_orders if one.requested_at), None)
         seen: set[int] = set()
         for window in changed_since(since, self.svc.clock(), oldest_open=oldest):
-            self.window(window, seen)
+            self._halving(window, seen=seen)
         missing = [one.ssl_id for one in open_orders if one.ssl_id is not None and one.ssl_id not in seen]
         self.store(self.scm.details(ssl_id) for ssl_id in missing[:MOST_MISSING_DETAILS])
 
     def everything(self) -> None:
         """All windows by request date; one that a killed import finished within the last day is not asked for again."""
         window = whole(self.svc.clock(), since=self.wish.requested_since, organization_ids=self.organization_ids)
-        key = self.wish.model_dump(mode="json")
         with self.svc.store.reading() as session:
-            resume = session.get(AccountState, self.wish.account)
-            before = (resume.import_resume if resume else None) or {}
-        if before.get("wish") == key and before.get("until") and self._recent(before["at"]):
-            window = ReportWindow(
-                by=window.by, first=date.fromisoformat(before["until"]), last=window.last, organization_ids=window.organization_ids,
-            )
+            state = session.get(AccountState, self.wish.account)
+            before = (state.import_resume if state else None) or {}
+        if before.get("wish") == self.key and before.get("until") and self._recent(before["at"]):
+            window = replace(window, first=date.fromisoformat(before["until"]))
             log().info("an import that did not end had finished everything before %s: going on from there", before["until"])
         with Progress(f"import of {self.wish.account}", window.first, window.last) as progress:
-            self._halving(window, key, progress)
+            self._halving(window, progress=progress)
 
     def _recent(self, at: str) -> bool:
         return self.svc.clock() - datetime.fromisoformat(at) < RESUME_FOR
 
-    def _halving(self, window: ReportWindow, key: dict[str, object], progress: Progress) -> None:
-        """Read a window; when the answer is too big, too slow or broken, its halves. A single day that fails is a problem, not the end."""
+    def _halving(self, window: ReportWindow, *, seen: set[int] | None = None, progress: Progress | None = None) -> None:
+        """Read a window; when the answer is too big, too slow or broken, its halves, the older one first.
+
+        A single day that fails is a problem, not the end; nothing but failures is the end.
+        """
         waiting = [window]
+        failures = 0
         while waiting:
             window = waiting.pop()
+            before = self.read.seen, len(self.read.unreadable)
             try:
-                self.window(window, None)
-            except (LoginError, RightsError, SetupError):
+                self.window(window, seen)
+            except (LoginError, RightsError, SetupError, ThrottledError):
                 raise
             except CertflowError as error:
+                self.read.seen, self.read.unreadable[before[1]:] = before[0], []
+                failures += 1
                 halves = halved(window)
+                if failures >= MOST_FAILURES:
+                    raise
                 if halves is None:
-                    self.read.problems.append(f"orders requested on {window.first}: {error}")
+                    self.read.problems.append(f"orders of {window.first} (by {window.by}): {error}")
                     continue
                 log().info("the report of %s to %s is asked for in two halves: %s", window.first, window.last, error)
                 waiting += reversed(halves)
                 continue
-            if window.last and waiting and not self.read.problems:
-                self._finished(key, window.last)
-            progress.at(window.last, f"{self.read.seen:,} orders")
+            failures = 0
+            if progress is not None and window.last is not None:
+                progress.at(window.last, f"{self.read.seen:,} orders")
+                if waiting and not self.read.problems:
+                    self._finished(window.last)
 
-    def _finished(self, key: dict[str, object], until: date) -> None:
+    def _finished(self, until: date) -> None:
         with self.svc.store.transaction() as session:
             account_state(session, self.wish.account).import_resume = {
-                "wish": key, "until": until.isoformat(), "at": self.svc.clock().isoformat(),
+                "wish": self.key, "until": until.isoformat(), "at": self.svc.clock().isoformat(),
             }
 
     def window(self, window: ReportWindow, seen: set[int] | None) -> None:
-        """Stream one report into the store."""
-        rows = self.scm.report(window, unreadable=self.read.unreadable.append)
+        """Stream one report into the store. One that can be halved is not asked for with patience."""
+        rows = self.scm.report(window, unreadable=self.read.unreadable.append, patient=halved(window) is None)
         self.store(rows, seen)
 
     def store(self, rows: Iterable[OrderRecord], seen: set[int] | None = None) -> None:
@@ -153,9 +166,8 @@ class _Job:
             self.read.changed += done.changed
             self.read.unreadable += done.unreadable
 
-    def without_request_date(self) -> None:
+    def without_request_date(self, total: int | None) -> None:
         """Imported and discovered certificates have no request date: when SCM counts more than we know, the list finds them."""
-        total = self.scm.count()
         with self.svc.store.reading() as session:
             known = orders.count(session, self.wish.account)
         if total is None or total <= known:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
-from models.errors import AmbiguousError, CertflowError, ConflictError, LoginError, RejectedError, RightsError, TransientError
+from models.errors import AmbiguousError, CertflowError, ConflictError, LoginError, RejectedError, TransientError
 from models.marker import with_marker
 from models.names import names_to_send
 from models.orders import CertificateOrder, Submission
@@ -21,6 +21,10 @@ from tasks.services import Services, open_services
 
 MOST_ATTEMPTS = 3
 """The first send and at most two more by poll_orders; then a person decides (RULES E4)."""
+
+
+TURNED_AWAY = frozenset({401, 403})
+"""HTTP statuses after which an order is planned again, besides 429; a permission code with status 400 refuses it (RULES E2)."""
 
 
 @step
@@ -53,18 +57,23 @@ def _send(svc: Services, scm: ScmClient, order: CertificateOrder, submission_id:
             submissions.still_in_doubt(session, submission_id, why=str(error))
             orders.record_event(session, order.id, "in doubt", str(error), now=svc.clock(), run=this_run())
         return SubmissionStatus.SUBMITTING
-    except (LoginError, RightsError, TransientError) as error:    # surely not taken (RULES E2, S1)
-        with svc.store.transaction() as session:
-            submissions.back_to_planned(session, submission_id, why=str(error), counted=False, now=svc.clock(), run=this_run())
-        if isinstance(error, TransientError):
-            return SubmissionStatus.PLANNED
-        raise
+    except TransientError as error:    # surely not taken (RULES E2, S1)
+        _plan_again(svc, submission_id, error)
+        return SubmissionStatus.PLANNED
     except RejectedError as error:
+        if error.status in TURNED_AWAY or (isinstance(error, LoginError) and error.status is None):
+            _plan_again(svc, submission_id, error)
+            raise
         with svc.store.transaction() as session:
             submissions.refused(session, submission_id, why=str(error), now=svc.clock(), run=this_run())
         raise
     _remember(svc, submission_id, answer)
     return SubmissionStatus.SUBMITTED
+
+
+def _plan_again(svc: Services, submission_id: UUID, error: CertflowError) -> None:
+    with svc.store.transaction() as session:
+        submissions.back_to_planned(session, submission_id, why=str(error), counted=False, now=svc.clock(), run=this_run())
 
 
 def request_for(order: CertificateOrder, submission: Submission) -> EnrollRequest:

@@ -54,6 +54,8 @@ class Call:
     query: Mapping[str, str | int] | None = None
     body: Mapping[str, Any] | None = None
     accept: str = "application/json"
+    deadline: float | None = None
+    """Seconds after which it is not sent again; the client's own if left out."""
 
 
 class Calls:
@@ -114,7 +116,7 @@ class Calls:
 
     def _repeated(self, call: Call, take: Callable[[requests.Response], T]) -> T:
         """What `take` makes of a good response; a call that only reads is sent again until the deadline."""
-        ends = self._clock() + self._deadline
+        ends = self._clock() + (self._deadline if call.deadline is None else call.deadline)
         attempt = 0
         while True:
             wait: float | None = None

@@ -12,6 +12,9 @@ from tasks.adapters.scm.credentials import OAuth2Client
 from tasks.adapters.scm.paging import walk
 from tasks.adapters.scm.values import Unreadable
 
+IMPATIENT = 10.0
+"""Seconds after which a report that fails is not asked for again: a passing 503 or a short Retry-After is waited for, a time-out is not."""
+
 _PEM_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 
 
@@ -37,14 +40,17 @@ class OrderCalls:
             self._calls, Call(method="GET", path="/ssl/v1", what="the list of orders", query=query), parsing.listed, lambda one: one.ssl_id,
         )
 
-    def report(self, window: ReportWindow, *, unreadable: Callable[[str], None] = logger.warning) -> Iterator[OrderRecord]:
+    def report(
+        self, window: ReportWindow, *, unreadable: Callable[[str], None] = logger.warning, patient: bool = True
+    ) -> Iterator[OrderRecord]:
         """The orders of a window, streamed (contract 5.17). The last day is covered whole; a few orders of the next one may come too.
 
         A row that cannot be read is told to `unreadable`, with its id and the reason, and does not end the report; a row with a date that
         cannot be read is told and yielded without it. Raises: RejectedError with SCM's reason, TransientError for a report that breaks off,
-        maybe after some rows.
+        maybe after some rows; not `patient`, it is hardly repeated, for a caller that can ask for less at once.
         """
-        return report.rows(self._calls, window, admin_host=self._admin_host, unreadable=unreadable)
+        deadline = None if patient else IMPATIENT
+        return report.rows(self._calls, window, admin_host=self._admin_host, unreadable=unreadable, deadline=deadline)
 
     def details(self, ssl_id: int) -> OrderRecord:
         """An order's details (contract 5.7). Raises: NotFoundError."""

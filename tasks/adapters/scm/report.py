@@ -17,11 +17,13 @@ ANY_STATUS = 0
 DATE_ATTRIBUTES = MappingProxyType({"revocation": 2, "expiry": 3, "request": 4, "issuance": 5})
 
 
-def rows(calls: Calls, window: ReportWindow, *, admin_host: bool, unreadable: Callable[[str], None]) -> Iterator[OrderRecord]:
+def rows(
+    calls: Calls, window: ReportWindow, *, admin_host: bool, unreadable: Callable[[str], None], deadline: float | None = None
+) -> Iterator[OrderRecord]:
     """The orders of a window; see `ScmClient.report`."""
     call = Call(
         method="POST", path="/report/v1/ssl-certificates", what="the certificate report", query={"output_type": "buffered"},
-        body=_body(window, admin_host=admin_host),
+        body=_body(window, admin_host=admin_host), deadline=deadline,
     )
     with calls.opened(call) as response:
         report = Rowwise(calls.pieces(response), list_field="reports")
