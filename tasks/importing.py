@@ -3,7 +3,7 @@
 An import may be killed at any point: rows are upserted, and a whole import remembers which windows it has finished.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -16,7 +16,7 @@ from models.orders import AccountState
 from models.parameters import ImportParameters
 from models.records import OrderRecord, ReportWindow
 from models.status import order_status
-from models.windows import WHOLE_AGAIN_AFTER, changed_since, halved, whole
+from models.windows import FIRST_DAY, WHOLE_AGAIN_AFTER, changed_since, halved, whole
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import orders
 from tasks.adapters.store.reference import account_state
@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 BATCH = 1000
 RESUME_FOR = timedelta(days=1)
+LAST_END = timedelta(days=40 * 365)
+"""Nothing that SCM holds ends later, but for certificates of devices that nobody renews: those the list finds."""
+
 MOST_FAILURES = 20
 """Reports that fail one after the other: SCM is not overburdened, it is broken."""
 
@@ -108,7 +111,9 @@ class _Job:
     def _recent(self, at: str) -> bool:
         return self.svc.clock() - datetime.fromisoformat(at) < RESUME_FOR
 
-    def _halving(self, window: ReportWindow, *, seen: set[int] | None = None, progress: Progress | None = None) -> None:
+    def _halving(
+        self, window: ReportWindow, *, seen: set[int] | None = None, progress: Progress | None = None, undated: bool = False
+    ) -> None:
         """Read a window; when the answer is too big, too slow or broken, its halves, the older one first.
 
         A single day that fails is a problem, not the end; nothing but failures is the end.
@@ -119,7 +124,7 @@ class _Job:
             window = waiting.pop()
             before = self.read.seen, len(self.read.unreadable)
             try:
-                self.window(window, seen)
+                self.window(window, seen, undated=undated)
             except (LoginError, RightsError, SetupError, ThrottledError):
                 raise
             except CertflowError as error:
@@ -146,10 +151,11 @@ class _Job:
                 "wish": self.key, "until": until.isoformat(), "at": self.svc.clock().isoformat(),
             }
 
-    def window(self, window: ReportWindow, seen: set[int] | None) -> None:
-        """Stream one report into the store. One that can be halved is not asked for with patience."""
-        rows = self.scm.report(window, unreadable=self.read.unreadable.append, patient=halved(window) is None)
-        self.store(rows, seen)
+    def window(self, window: ReportWindow, seen: set[int] | None, *, undated: bool = False) -> None:
+        """Stream one report into the store, or only its rows without a request date. One that can be halved is not asked for with patience."""
+        told: Callable[[str], None] = log().debug if undated else self.read.unreadable.append    # the same rows were told before
+        rows = self.scm.report(window, unreadable=told, patient=halved(window) is None)
+        self.store((row for row in rows if row.requested_at is None) if undated else rows, seen)
 
     def store(self, rows: Iterable[OrderRecord], seen: set[int] | None = None) -> None:
         """Upsert rows in batches; nothing of the account's size stays in memory."""
@@ -167,18 +173,27 @@ class _Job:
             self.read.unreadable += done.unreadable
 
     def without_request_date(self, total: int | None) -> None:
-        """Imported and discovered certificates have no request date: when SCM counts more than we know, the list finds them."""
-        with self.svc.store.reading() as session:
-            known = orders.count(session, self.wish.account)
-        if total is None or total <= known:
+        """Imported and discovered certificates have no request date, but an end: when SCM counts more than we know, a report by expiry
+        shows them in one call; what is still missing then, the list finds."""
+        if not self._lacks(total):
             return
-        log().info("SCM counts %s orders, %s are known: the list is read for the rest", total, known)
+        today = self.svc.clock().date()
+        self._halving(ReportWindow(by="expiry", first=FIRST_DAY, last=today + LAST_END), undated=True)
+        if not self._lacks(total):
+            return
         ids = (item.ssl_id for item in self.scm.listed())
         with ThreadPoolExecutor(self.svc.settings.scm_concurrency) as pool:
             for batch in _batches(ids):
                 with self.svc.store.reading() as session:
                     known_ids = orders.known_ssl_ids(session, self.wish.account, batch)
                 self.store(pool.map(self.scm.details, [id_ for id_ in batch if id_ not in known_ids]))
+
+    def _lacks(self, total: int | None) -> bool:
+        with self.svc.store.reading() as session:
+            known = orders.count(session, self.wish.account)
+        if total is not None and total > known:
+            log().info("SCM counts %s orders, %s are known", f"{total:,}", f"{known:,}")
+        return total is not None and total > known
 
     def remember(self, started: datetime, *, full: bool) -> None:
         """From when on the next import looks for changes."""

@@ -40,7 +40,8 @@ def admin(call: Call) -> Response:
         "email": one.email, "created": CREATED, "modified": CREATED, "lastPasswordChange": CREATED,
         "credentials": [{"role": role, **({"orgId": org} if org is not None else {})} for role, org in one.roles],
         "passwordState": one.password_state, "activeState": "Suspended" if one.suspended else "Active",
-        "activeStatus": "SUSPENDED" if one.suspended else "ACTIVE", "privileges": list(one.privileges), "failedAttempts": one.failed_attempts,
+        "activeStatus": "SUSPENDED" if one.suspended else "ACTIVE", "privileges": list(one.privileges),
+        "failedAttempts": one.failed_attempts,
     }
     if one.password_expires is not None:
         row["passwordExpiryDate"] = one.password_expires.isoformat()

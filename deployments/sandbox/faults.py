@@ -7,7 +7,7 @@ On the wire, before SCM does anything: `drop` (closed without an answer), `delay
 `content_type`; `processed: true` lets SCM work first), `too_many` (429 with `Retry-After: seconds`), `html` (a proxy's page), `empty`
 (200 without a body), `not_ready` (400 with `code`).
 On the wire, after SCM did its work: `lost` (closed without an answer, after `seconds` if given), `truncate` (half of the body below the
-whole `Content-Length`), `wrong_type` (`content_type`).
+whole `Content-Length`), `slow` (the body in pieces over `seconds`), `wrong_type` (`content_type`).
 In an order's way, on enroll, renew_by_id, renew, replace: `stuck` (stays Applied), `rejected`, `lose_comments`; and, there or on collect,
 wrong certificates: `wrong_key missing_san extra_san not_yet_valid short_term other_usage bad_signature odd_chain`.
 In what is shown of an order, on details, list, report: `unknown_status` (`word`), `field` (`field`, `value`; without value it is left out),
@@ -23,7 +23,7 @@ from typing import Any
 from deployments.sandbox.orders import Order
 
 BEFORE = frozenset({"drop", "delay", "status", "too_many", "html", "empty", "not_ready"})
-AFTER = frozenset({"lost", "truncate", "wrong_type"})
+AFTER = frozenset({"lost", "truncate", "wrong_type", "slow"})
 CERTIFICATE = frozenset({
     "wrong_key", "missing_san", "extra_san", "not_yet_valid", "short_term", "other_usage", "bad_signature", "odd_chain",
 })

@@ -12,12 +12,16 @@ from deployments.sandbox.orders import OPEN, SA_APPROVED, STATUSES, Order
 from deployments.sandbox.refusals import invalid
 
 Test = Callable[[Order], bool]
+MakeTest = Callable[[Call, str, str], Test]
 REQUESTED_VIA = (
     "Enrollment Form", "Client Admin", "Web API", "Discovery", "Imported", "SCEP", "CD Agent", "MS Agent", "MS CA", "Bulk Request", "ACME",
     "EST", "REST API",
 )
-INSTALL = ("Not configured", "Not started", "Key processing", "Key and CSR ready", "Certificate processing", "Installation scheduled",
-           "Installation processing", "Action required", "Ready for install", "Server restart required", "Completed", "Invalid configuration")
+INSTALL = (
+    "Not configured", "Not started", "Key processing", "Key and CSR ready", "Certificate processing", "Installation scheduled",
+    "Installation processing", "Action required", "Ready for install", "Server restart required", "Completed", "Invalid configuration",
+)
+DISCOVERY = ("NotDeployed", "Deployed")
 RENEWAL = ("Not scheduled", "Scheduled", "Started", "Successful", "Failed")
 HASHES = MappingProxyType({"sha1Hash": "sha1", "md5Hash": "md5", "sha256Hash": "sha256"})
 
@@ -76,18 +80,21 @@ def _test(call: Call, name: str, value: str) -> Test:
     return _TESTS[name](call, name, value)
 
 
-def _number(get: Callable[[Order], int]) -> Callable[[Call, str, str], Test]:
+def _number(get: Callable[[Order], int]) -> MakeTest:
     def made(call: Call, name: str, _value: str) -> Test:
         wanted = call.query_number(name)
         return lambda order: get(order) == wanted
     return made
 
 
-def _text(get: Callable[[Order], object]) -> Callable[[Call, str, str], Test]:
+def _text(get: Callable[[Order], object]) -> MakeTest:
     return lambda _call, _name, value: lambda order: get(order) == value
 
 
-def _word(get: Callable[[Order], str], labels: Iterable[str], constants: Mapping[str, str] = MappingProxyType({})) -> Callable[[Call, str, str], Test]:
+NO_CONSTANTS: Mapping[str, str] = MappingProxyType({})
+
+
+def _word(get: Callable[[Order], str], labels: Iterable[str], constants: Mapping[str, str] = NO_CONSTANTS) -> MakeTest:
     """A filter of fixed values: constants on the old host, labels on the admin host (contract 2)."""
     known = tuple(labels)
 
@@ -126,7 +133,7 @@ def _key_param(order: Order) -> str:
     return order.key_type.split(" - ")[1]
 
 
-_TESTS: Mapping[str, Callable[[Call, str, str], Test]] = MappingProxyType({
+_TESTS: Mapping[str, MakeTest] = MappingProxyType({
     "commonName": _text(lambda order: order.common_name),
     "serialNumber": lambda _call, _name, _value: lambda order: order.status not in OPEN,
     "subjectAlternativeName": lambda _call, _name, value: lambda order: value in order.sans,
@@ -146,6 +153,6 @@ _TESTS: Mapping[str, Callable[[Call, str, str], Test]] = MappingProxyType({
     "requestedVia": _word(lambda order: order.requested_via, REQUESTED_VIA, {"REST API": "REST"}),
     "renewalStatus": _word(lambda order: order.auto_renew, RENEWAL),
     "installStatus": _word(lambda _order: "Not configured", INSTALL),
-    "discoveryStatus": _word(lambda _order: "NotDeployed", ("NotDeployed", "Deployed"), {"NotDeployed": "NotDeployed", "Deployed": "Deployed"}),
+    "discoveryStatus": _word(lambda _order: "NotDeployed", DISCOVERY, {one: one for one in DISCOVERY}),
     "sha1Hash": _hash, "md5Hash": _hash, "sha256Hash": _hash,
 })

@@ -14,6 +14,7 @@ from typing import TypeVar
 from deployments.sandbox import orders as book
 from deployments.sandbox.orders import EMPTY, LEFT_OUT, NULL, Order, end_of_term
 from deployments.sandbox.reference import (
+    ARCHIVE,
     ARTS,
     COMPUTING,
     HOSPITAL,
@@ -21,7 +22,9 @@ from deployments.sandbox.reference import (
     INSTITUTE_LIBRARY,
     LIBRARY,
     RADIOLOGY,
+    SUBDOMAIN,
     UNIVERSITY,
+    VALIDATED,
     Profile,
     Reference,
 )
@@ -31,6 +34,8 @@ MANY = 10_000
 FIRST_ID = 41001
 SERIAL_BITS = 128
 YEARS = 4 * 365
+OPEN_DAYS = 60
+"""The oldest order that still waits for somebody."""
 STATUSES = {
     book.ISSUED: 700, book.EXPIRED: 90, book.REVOKED: 70, book.REQUESTED: 30, book.APPLIED: 20, book.DECLINED: 25, book.REJECTED: 20,
     book.REPLACED: 15, book.INVALID: 10, book.APPROVED: 10, book.SA_APPROVED: 5, book.INIT: 5,
@@ -40,10 +45,9 @@ VIA = {
     "MS Agent": 1, "Bulk Request": 2,
 }
 ORGANIZATIONS = {
-    UNIVERSITY: 40, COMPUTING: 15, LIBRARY: 8, INSTITUTE: 15, INSTITUTE_LIBRARY: 4, RADIOLOGY: 8, ARTS: 6, HOSPITAL: 1,
+    UNIVERSITY: 40, COMPUTING: 15, LIBRARY: 8, INSTITUTE: 15, INSTITUTE_LIBRARY: 4, RADIOLOGY: 8, ARTS: 6, HOSPITAL: 1, ARCHIVE: 2,
 }
 PROFILES = {5201: 50, 5203: 15, 5204: 8, 5205: 6, 5202: 4, 5206: 7, 5207: 5, 5208: 5}
-DOMAINS = {"example.com": 45, "example.org": 35, "example.net": 10, "hospital.example": 5, "old.example.net": 2, "xn--knste-kva.example": 3}
 SERVICES = ("www", "mail", "portal", "api", "vpn", "sso", "files", "git", "wiki", "db", "print", "cloud", "lab", "web", "app", "test")
 REQUESTERS = ("api-mrao@example.com", "registrar@example.com", "rosa.registrar@example.com", "noc@example.com")
 EXTERNAL = ("", "", "webteam@example.com", "webteam@example.com, noc@example.com", "künste@example.org")
@@ -60,14 +64,18 @@ def orders(number: int, seed: int, now: datetime, reference: Reference) -> Itera
     """So many orders, oldest number first; their dates count from the day of `now`."""
     random = Random(f"{seed}/orders")
     today = book.start_of_day(now)
-    statuses, vias, organizations, profiles, domains = (
-        _drawn(random, weights, number) for weights in (STATUSES, VIA, ORGANIZATIONS, PROFILES, DOMAINS))
+    statuses, vias = (_drawn(random, weights, number) for weights in (STATUSES, VIA))
+    organizations, profiles = (_drawn(random, weights, number) for weights in (ORGANIZATIONS, PROFILES))
+    domains = {one: _domains(reference, one) for one in ORGANIZATIONS}
+    offered = {one: {kind.id for kind in reference.profiles_of(one)} for one in ORGANIZATIONS}
     for place in range(number):
+        org = organizations[place]
         order = Order(
-            id=FIRST_ID + place, common_name="", org_id=organizations[place], profile_id=profiles[place], term=0,
+            id=FIRST_ID + place, common_name="", org_id=org, profile_id=profiles[place] if profiles[place] in offered[org] else 5201, term=0,
             status=_early(place) or statuses[place], requested_via=vias[place])
         profile = reference.profiles[order.profile_id]
-        _name(order, profile, f"{random.choice(SERVICES)}-{place // 16 if random.random() < REPEATED else place}", domains[place], random)
+        host = f"{random.choice(SERVICES)}-{place // 16 if random.random() < REPEATED else place}"
+        _name(order, profile, host, random.choice(domains[org]), random)
         _key(order, profile, random)
         _dates(order, profile, today, random)
         _texts(order, random)
@@ -76,6 +84,15 @@ def orders(number: int, seed: int, now: datetime, reference: Reference) -> Itera
 
 REPEATED = 0.06
 """The share of orders whose name may occur before: renewals of years past."""
+
+
+def _domains(reference: Reference, org_id: int) -> list[str]:
+    """The domains below which an organization may order now, so that its orders can be renewed."""
+    found = [
+        one.name for one in reference.domains.values() if one.validation == VALIDATED and one.approved and not one.name.startswith("*.")
+        for given in one.delegations if given.org_id == org_id and SUBDOMAIN in given.privileges
+    ]
+    return found or ["example.com"]
 
 
 def _drawn(random: Random, weights: dict[Word, int], number: int) -> list[Word]:
@@ -119,7 +136,8 @@ def _dates(order: Order, profile: Profile, today: datetime, random: Random) -> N
         order.issued = today - timedelta(days=order.term + random.randint(1, YEARS), seconds=random.randint(60, 80_000))
     elif status in {book.REVOKED, book.REPLACED}:
         order.issued = today - timedelta(days=random.randint(3, YEARS), seconds=random.randint(60, 80_000))
-    arrived = order.issued or today - timedelta(days=random.randint(1, 60 if status in book.OPEN else YEARS), seconds=random.randint(0, 80_000))
+    longest = OPEN_DAYS if status in book.OPEN else YEARS
+    arrived = order.issued or today - timedelta(days=random.randint(1, longest), seconds=random.randint(0, 80_000))
     if order.issued is not None:
         bits = SERIAL_BITS - 4 if random.random() < 1 / 16 else SERIAL_BITS
         order.serial = random.getrandbits(bits) | 1

@@ -12,7 +12,19 @@ from deployments.sandbox import requests_for_certificates as requests
 from deployments.sandbox.calls import Call, answer, nothing
 from deployments.sandbox.certificates import issuer
 from deployments.sandbox.listing import RENEWAL, as_serial
-from deployments.sandbox.orders import DECLINED, EDITABLE, INVALID, ISSUED, NOT_ORDERED, REJECTED, REQUESTED, REVOKED, Order, end_of_term, utc
+from deployments.sandbox.orders import (
+    DECLINED,
+    EDITABLE,
+    INVALID,
+    ISSUED,
+    NOT_ORDERED,
+    REJECTED,
+    REQUESTED,
+    REVOKED,
+    Order,
+    end_of_term,
+    utc,
+)
 from deployments.sandbox.refusals import RefusedError, forbidden, invalid, missing, unknown_certificate
 
 CORE_FIELDS = ("orgId", "certTypeId", "term", "commonName", "csr", "subjectAlternativeNames")

@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from math import ceil
 from typing import Any
 
 from fastapi import Request, Response
@@ -18,6 +19,7 @@ from deployments.sandbox.state import Counted, Scm
 TRANSPORT = "sandbox.transport"
 PROXY_PAGE = b"<html><head><title>Proxy</title></head><body><h1>The proxy cannot reach this page</h1></body></html>"
 HTML = "text/html;charset=UTF-8"
+PIECES = 10
 Message = MutableMapping[str, Any]
 Act = Callable[[bytes], Response]
 
@@ -33,7 +35,7 @@ class Protocol(H11Protocol):
             scope[TRANSPORT] = transport
             await inner(scope, receive, send)
 
-        self.app = app  # type: ignore[assignment]  # the types of ASGI's three arguments are only spelled otherwise
+        self.app = app
 
 
 def peer_certificate(request: Request) -> bytes | None:
@@ -65,6 +67,8 @@ async def serve(scm: Scm, request: Request, *, route: str, template: str, act: A
             made.headers["Content-Type"] = fault.content_type or "text/plain"
         elif fault.kind == "truncate":
             return await _torn(request, made)
+        elif fault.kind == "slow":
+            made = await _slow(made, fault.seconds)
         else:
             await _whole(made)
             return await _hang_up(request, fault)
@@ -74,7 +78,7 @@ async def serve(scm: Scm, request: Request, *, route: str, template: str, act: A
 def _instead(scm: Scm, fault: Fault) -> Response:
     """What is answered without asking SCM."""
     if fault.kind == "too_many":
-        return answer({"code": -1, "description": "Too many requests"}, status=429, headers={"Retry-After": f"{fault.seconds:g}"})
+        return answer({"code": -1, "description": "Too many requests"}, status=429, headers={"Retry-After": str(ceil(fault.seconds))})
     if fault.kind == "html":
         return Response(PROXY_PAGE, 502 if fault.status == 500 else fault.status, headers={"Content-Type": HTML})
     if fault.kind == "empty":
@@ -108,6 +112,18 @@ async def _torn(request: Request, made: Response) -> Response:
     length = max(len(body), 1)
     request.scope[TRANSPORT].write(f"{head}content-length: {length}\r\n\r\n".encode("latin-1") + body[:len(body) // 2])
     return await _close(request)
+
+
+async def _slow(made: Response, seconds: float) -> Response:
+    """The same body in ten pieces."""
+    body = await _whole(made)
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for place in range(PIECES):
+            await asyncio.sleep(seconds / PIECES)
+            yield body[len(body) * place // PIECES:len(body) * (place + 1) // PIECES]
+
+    return StreamingResponse(pieces(), made.status_code, headers={**made.headers, "Content-Length": str(len(body))})
 
 
 async def _close(request: Request) -> Response:

@@ -18,6 +18,7 @@ import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 180
+BUSY_SECONDS = 30
 
 
 def _eventually(look: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -64,8 +65,10 @@ class Up:
         return time.monotonic() - began
 
     def call(self, method: str, path: str, body: Any = None, *, expect: int | None = None) -> Any:
-        """One call of Prefect's API; the answer's JSON."""
-        answer = requests.request(method, f"{self.api}{path}", json=body, timeout=60)
+        """One call of Prefect's API; the answer's JSON. Its 503, SQLite being locked for long, is asked again, as Prefect's own client does."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        while (answer := requests.request(method, f"{self.api}{path}", json=body, timeout=60)).status_code == 503 and time.monotonic() < deadline:
+            time.sleep(0.5)
         assert answer.status_code == expect if expect else answer.ok, f"{method} {path}: {answer.status_code} {answer.text[:2000]}"
         return answer.json() if answer.content else None
 
