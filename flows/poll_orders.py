@@ -29,10 +29,11 @@ def poll_orders(
     chosen = polling.meant(wish.account, wish.orders) if wish.orders else None
     if chosen is None and not polling.anything_open(wish.account):
         return reported(PollSummary(), f"nothing is open in account {wish.account}")
-    before = accounts.calls(wish.account)
+    before, began = accounts.calls(wish.account), polling.now()
     summary = polling.bring_forward(wish.account, chosen)
     summary = summary.model_copy(update={"calls": accounts.calls(wish.account) - before})
+    shown = {f"orders-{wish.account}": pages.orders_page(wish.account), **pages.order_pages(wish.account, began)}
     return reported(
-        summary, polling.sentence(summary), pages={f"orders-{wish.account}": pages.orders_page(wish.account)},
+        summary, polling.sentence(summary), pages=shown,
         failed="; ".join(summary.problems[:5]) if summary.failed else "",
     )

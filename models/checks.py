@@ -83,7 +83,7 @@ def check_order(
         term = term or max(profile.terms, default=None)
         problems += _terms(term, profile)
         problems += _key(*(csr_key or (wish.key_algorithm, wish.size)), profile)
-    elif term is None:
+    elif term is None and profile_id is not None:
         problems.append(Problem(level="never", text="term_days is needed, since the profile and its terms are not known"))
     domain_ids: set[int] = set()
     if names is not None:

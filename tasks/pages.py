@@ -110,7 +110,20 @@ def orders_page(account: str) -> str:
 
 
 @step
+def order_pages(account: str, since: datetime) -> dict[str, str]:
+    """The pages of orders placed here that changed since then, by artifact key; at most 50, the others keep theirs until they change again."""
+    with open_services() as svc, svc.store.reading() as session:
+        ids = orders.changed_since(session, account, since, most=50)
+    return {f"order-{id_}": _order_page(id_) for id_ in ids}
+
+
+@step
 def order_page(order_id: UUID) -> str:
+    """One order: see `_order_page`."""
+    return _order_page(order_id)
+
+
+def _order_page(order_id: UUID) -> str:
     """One order: names, organization, profile, term, requester, SCM's id, live path and version, public certificate, history."""
     with open_services() as svc, svc.store.reading() as session:
         order = orders.order(session, order_id)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
@@ -151,6 +151,12 @@ def _store(svc: Services, account: str, records: Iterable[OrderRecord], failed: 
         changed += done.changed
         failed += done.unreadable
     return changed
+
+
+def now() -> datetime:
+    """The moment by which a run tells what it has changed."""
+    with open_services() as svc:
+        return svc.clock()
 
 
 def bring_forward(account: str, order_ids: Sequence[UUID] | None = None) -> PollSummary:

@@ -47,7 +47,8 @@ VIA = {
 ORGANIZATIONS = {
     UNIVERSITY: 40, COMPUTING: 15, LIBRARY: 8, INSTITUTE: 15, INSTITUTE_LIBRARY: 4, RADIOLOGY: 8, ARTS: 6, HOSPITAL: 1, ARCHIVE: 2,
 }
-PROFILES = {5201: 50, 5203: 15, 5204: 8, 5205: 6, 5202: 4, 5206: 7, 5207: 5, 5208: 5}
+EVERYBODYS, WILDCARD_PROFILE = 5201, 5204
+PROFILES = {EVERYBODYS: 50, 5203: 15, 5204: 8, 5205: 6, 5202: 4, 5206: 7, 5207: 5, 5208: 5}
 SERVICES = ("www", "mail", "portal", "api", "vpn", "sso", "files", "git", "wiki", "db", "print", "cloud", "lab", "web", "app", "test")
 REQUESTERS = ("api-mrao@example.com", "registrar@example.com", "rosa.registrar@example.com", "noc@example.com")
 EXTERNAL = ("", "", "webteam@example.com", "webteam@example.com, noc@example.com", "künste@example.org")
@@ -70,9 +71,9 @@ def orders(number: int, seed: int, now: datetime, reference: Reference) -> Itera
     offered = {one: {kind.id for kind in reference.profiles_of(one)} for one in ORGANIZATIONS}
     for place in range(number):
         org = organizations[place]
+        kind = profiles[place] if profiles[place] in offered[org] else EVERYBODYS
         order = Order(
-            id=FIRST_ID + place, common_name="", org_id=org, profile_id=profiles[place] if profiles[place] in offered[org] else 5201, term=0,
-            status=_early(place) or statuses[place], requested_via=vias[place])
+            id=FIRST_ID + place, common_name="", org_id=org, profile_id=kind, term=0, status=_early(place) or statuses[place], requested_via=vias[place])
         profile = reference.profiles[order.profile_id]
         host = f"{random.choice(SERVICES)}-{place // 16 if random.random() < REPEATED else place}"
         _name(order, profile, host, random.choice(domains[org]), random)
@@ -117,7 +118,6 @@ def _name(order: Order, profile: Profile, host: str, domain: str, random: Random
     order.sans = (order.common_name, *names) if names or draw < 0.3 else ()
 
 
-WILDCARD_PROFILE = 5204
 
 
 def _key(order: Order, profile: Profile, random: Random) -> None:

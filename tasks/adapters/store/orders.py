@@ -226,6 +226,15 @@ def needing_attention(session: Session, account: str) -> Iterator[tuple[Certific
         yield row, newest
 
 
+def changed_since(session: Session, account: str, since: datetime, *, most: int) -> list[UUID]:
+    """Orders placed here to which something happened since then, the latest first."""
+    return list(session.exec(
+        select(CertificateOrder.id).join(OrderEvent, col(OrderEvent.order_id) == col(CertificateOrder.id)).where(
+            CertificateOrder.account == account, CertificateOrder.origin != IMPORTED, col(OrderEvent.at) >= since,
+        ).group_by(col(CertificateOrder.id)).order_by(func.max(OrderEvent.at).desc()).limit(most)
+    ))
+
+
 def ending_first(session: Session, account: str, *, now: datetime, most: int = 50) -> list[CertificateOrder]:
     """Issued orders whose end comes first."""
     return list(session.exec(
