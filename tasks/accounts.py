@@ -16,6 +16,9 @@ from tasks.services import Services, open_services
 ADMINISTRATOR = "SCM administrator"
 OPERATOR = "Certflow operator"
 PASSWORD_SOON = timedelta(days=30)
+PROOF_SECONDS = 30.0
+"""A person waits for the proof of an address that may be mistyped."""
+
 MOST_ORGANIZATIONS = 50
 """Organizations whose details and profiles a check reads; the weekly sync reads them all."""
 
@@ -25,7 +28,7 @@ def prove(secret: Mapping[str, Any]) -> str:
 
     Raises: as the SCM client; SetupError for missing fields, which are named, not their values.
     """
-    with ScmClient(credentials_from(secret), concurrency=1) as scm:
+    with ScmClient(credentials_from(secret), concurrency=1, deadline=PROOF_SECONDS) as scm:
         count = len(scm.organizations())
     return f"SCM accepts this login; it sees {count} organizations and departments"
 
