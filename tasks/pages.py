@@ -3,6 +3,7 @@
 Whatever SCM or a user wrote is shown as plain text: no Markdown and no HTML of theirs reaches the page.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -21,15 +22,33 @@ from tasks.submissions import MOST_ATTEMPTS
 ROWS = 200
 """More rows than this make a page that nobody reads and the UI shows slowly."""
 
-_PLAIN = str.maketrans({
-    letter: f"&#{ord(letter)};" for letter in "&<>|`[]*_!\\#~:@"
-} | {"\n": " ", "\r": " ", "\t": " ", "\x00": ""})
+HELD = "a certificate was held back: accept it (`python -m deployments settle ORDER --accept`) or have it revoked."
+GIVEN_UP = "sent three times without trace: decide with `python -m deployments settle ORDER --send-again` or `--withdraw`."
+IN_DOUBT = "poll-orders looks for it at SCM by itself; who knows better says `python -m deployments settle ORDER`."
+OTHER = "see the reason; poll-orders tries again."
+NOT_SENT = "the next poll-orders sends it."
+APPROVAL = "an administrator approves or declines it in SCM."
+TO_DO = (HELD, GIVEN_UP, IN_DOUBT, OTHER, NOT_SENT, APPROVAL)
+"""What somebody has to do, most urgent first."""
+
+# Backslashes: the UI shows numeric entities as they are written.
+_PLAIN = str.maketrans({letter: f"\\{letter}" for letter in "&<>|`[]*_!\\#~:@"} | {"\n": " ", "\r": " ", "\t": " ", "\x00": ""})
+_LINKS_ITSELF = re.compile(r"\b(www)\.", re.IGNORECASE)
+
+
+class Markdown(str):
+    """Text that is Markdown of ours already."""
+
+    __slots__ = ()
 
 
 def plain(value: object, most: int = 200) -> str:
     """A value as text that Markdown and HTML leave alone, on one line."""
+    if isinstance(value, Markdown):
+        return value
     shown = "" if value is None else str(value)
-    return (shown if len(shown) <= most else shown[:most - 1] + "…").translate(_PLAIN).strip()
+    shown = (shown if len(shown) <= most else shown[:most - 1] + "…").translate(_PLAIN).strip()
+    return _LINKS_ITSELF.sub(r"\1\.", shown)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, of: int | None = None) -> str:
@@ -42,10 +61,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, of: int | No
 
 
 def account_page(account: str, findings: Sequence[Finding], *, healthy: bool) -> str:
-    """Verdict first, then finding, who can mend it, how."""
+    """Verdict first, then each finding with who can mend it. A list, since the UI does not break the lines of a table."""
     verdict = "can log in, order and read the report" if healthy else "cannot do its work"
-    body = table(("", "Finding", "Who can mend it", "Code"), [(one.severity, one.message, one.mended_by, one.code) for one in findings])
-    return f"# Account {plain(account)} {verdict}\n\n{body if findings else 'Nothing to mend.'}\n"
+    found = [f"- **{one.severity}**: {plain(one.message, 1000)} ({plain(one.code)}). To be mended by: {plain(one.mended_by)}." for one in findings]
+    return f"# Account {plain(account)} {verdict}\n\n" + ("\n".join(found) if found else "Nothing to mend.") + "\n"
 
 
 @step
@@ -64,10 +83,10 @@ def reference_page(account: str) -> str:
             (one.id, path(one), _yes(one.api_allowed), ", ".join(one.certificate_types or []), _since(one)) for one in organizations
         ]),
         f"## Domains ({len(domains):,})\n",
-        table(("Id", "Name", "Validation", "Ends", "Delegated to", "Changed"), [
-            (one.id, one.name, _domain_state(one), one.validation_expires_on, ", ".join(
+        table(("Id", "Name", "Validation", "Ends", "Changed", "Delegated to"), [
+            (one.id, one.name, _domain_state(one), one.validation_expires_on, _since(one), ", ".join(
                 names.get(given["organization_id"], str(given["organization_id"])) for given in one.delegations or []
-            ), _since(one)) for one in sorted(domains, key=_worst_first)
+            )) for one in sorted(domains, key=_worst_first)
         ]),
         f"## Certificate profiles ({len(profiles):,})\n",
         table(("Id", "Name", "Terms in days", "Keys", "Organizations", "Changed"), [
@@ -92,13 +111,15 @@ def orders_page(account: str) -> str:
             held = certificates.held(session, account)
             counts = orders.counts_by_status(session, account)
             ending = orders.ending_first(session, account, now=now)
-    needs = [_needs(order, newest) for order, newest in waiting if order.id not in {one.id for one, _ in held}]
-    needs += [(_number(order), order.common_name, "certificate held", one.held_because or "", "settle ORDER --accept, or revoke it")
-              for order, one in held]
+    needs: list[tuple[str, tuple[object, ...]]] = [
+        (HELD, (_number(order), order.common_name, "certificate held", one.held_because or "")) for order, one in held
+    ]
+    needs += [_needs(order, newest) for order, newest in waiting if order.id not in {one.id for one, _ in held}]
     return "\n".join((
         f"# Orders of account {plain(account)}\n",
         f"## Needs somebody ({len(needs):,})\n",
-        table(("Order", "Name", "State", "Why", "What to do"), needs) if needs else "Nothing.\n",
+        *(_group(what, [row for each, row in needs if each == what]) for what in TO_DO if what in {each for each, _ in needs}),
+        *([] if needs else ["Nothing.\n"]),
         "## Counts by status\n",
         table(("Status", "Orders"), sorted(counts.items())),
         "## The 50 that end first\n",
@@ -146,10 +167,21 @@ def _order_page(order_id: UUID) -> str:
         ("Last answer of SCM", newest.error if newest and newest.error else ""),
     ]
     return "\n".join((
-        f"# {plain(order.common_name)}: {plain(order.status)}\n", table(("", ""), facts), _certificate(certificate, svc.clock()),
+        f"# {plain(order.common_name)}: {plain(order.status)}\n", _facts(facts), _certificate(certificate, svc.clock()),
         "## History\n",
-        table(("When (UTC)", "What", "Detail", "Run"), [(f"{one.at:%Y-%m-%d %H:%M:%S}", one.kind, one.detail, one.flow_run_id) for one in history]),
+        table(("When (UTC)", "What", "Detail", "Run"), [
+            (f"{one.at:%Y-%m-%d %H:%M:%S}", one.kind, one.detail, _run_link(one.flow_run_id)) for one in history
+        ]),
     ))
+
+
+def _facts(facts: Sequence[tuple[str, object]]) -> str:
+    return table(("What", ""), [fact for fact in facts if fact[1] not in (None, "")])
+
+
+def _run_link(flow_run_id: str | None) -> Markdown:
+    """A run's short id, as a link to its page in the same UI."""
+    return Markdown(f"[{flow_run_id[:8]}](/runs/flow-run/{flow_run_id})" if flow_run_id else "")
 
 
 def _certificate(certificate: Certificate | None, now: datetime) -> str:
@@ -162,22 +194,28 @@ def _certificate(certificate: Certificate | None, now: datetime) -> str:
         ("Names", ", ".join(certificate.names)), ("Key", f"{certificate.key_algorithm} {certificate.key_size}"),
         ("Usage", ", ".join(certificate.extended_key_usage)), ("Held", certificate.held_because or "no"), ("Noted", "; ".join(certificate.flags)),
     ]
-    return f"## Certificate\n\n{table(('', ''), facts)}\n```\n{certificate.pem.strip()}\n```\n"
+    return f"## Certificate\n\n{_facts(facts)}\n```\n{certificate.pem.strip()}\n```\n"
 
 
-def _needs(order: CertificateOrder, newest: Submission | None) -> tuple[object, ...]:
-    number, name = _number(order), order.common_name
+def _needs(order: CertificateOrder, newest: Submission | None) -> tuple[str, tuple[object, ...]]:
+    """What somebody has to do about an order, and its row."""
+    number, name, said = _number(order), order.common_name, newest.error if newest and newest.error else ""
     if order.status == OrderStatus.SUBMITTING:
         since = f"since {newest.claimed_at:%Y-%m-%d %H:%M} UTC" if newest and newest.claimed_at else ""
-        return number, name, f"in doubt {since}", newest.error if newest else "", "poll-orders looks by itself; else settle ORDER"
+        return IN_DOUBT, (number, name, f"in doubt {since}", said)
     if order.status == OrderStatus.PLANNED:
         given_up = newest is not None and newest.attempts >= MOST_ATTEMPTS
-        what = "settle ORDER --send-again or --withdraw" if given_up else "the next poll-orders sends it"
-        return number, name, "planned", newest.error if newest else "", what
+        return GIVEN_UP if given_up else NOT_SENT, (number, name, "planned", said)
     if order.status in WAITS_FOR_APPROVAL:
-        since = f"since {_day(order.requested_at)}" if order.requested_at else ""
-        return number, name, f"waits for approval {since}", "", "an administrator approves or declines it in SCM"
-    return number, name, order.status, order.waiting_because or "", "see the reason; poll-orders tries again"
+        return APPROVAL, (number, name, f"waits for approval since {_day(order.requested_at)}" if order.requested_at else "waits for approval", "")
+    return OTHER, (number, name, order.status, order.waiting_because or "")
+
+
+def _group(what: str, rows: Sequence[Sequence[object]]) -> str:
+    """The orders about which the same is to be done; without the column Why when nothing is known."""
+    head = ("Order", "Name", "State", "Why")
+    width = len(head) if any(row[-1] for row in rows) else len(head) - 1
+    return f"{len(rows):,}: {what}\n\n{table(head[:width], [row[:width] for row in rows])}"
 
 
 def _number(order: CertificateOrder) -> object:

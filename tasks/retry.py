@@ -34,12 +34,12 @@ async def _worth_repeating(_task: Any, run: TaskRun, state: State[Any]) -> bool:
 
 
 def step(function: Callable[P, R]) -> Callable[P, R]:
-    """The task named as the function, persisted nowhere: our own database decides what is done, never Prefect's cache.
+    """The task named as module and function, for example keys-create. Persisted nowhere: our own database decides what is done.
 
     Outside of a flow run it is the plain function, so that commands need no Prefect server.
     """
     made = task(
-        name=function.__name__.replace("_", "-"),
+        name=f"{function.__module__.rpartition('.')[2]}-{function.__name__}".replace("_", "-"),
         persist_result=False,
         cache_policy=NO_CACHE,
         retries=len(PAUSES) + MORE,

@@ -28,6 +28,8 @@ S = TypeVar("S", bound=Summary)
 
 POLL_EVERY = timedelta(minutes=15)
 _OUTSIDE = logging.getLogger("certflow")
+_PRINT_TRACEBACKS = ("prefect.flow_runs", "prefect.engine")
+"""Loggers by which a run's process prints, after the run has ended as Failed, the error that came with the state."""
 
 
 def this_run() -> str | None:
@@ -57,6 +59,11 @@ def next_look(now: datetime) -> str:
     return f"poll-orders looks again at {quarter:%H:%M}"
 
 
+def _not_ours_again(record: logging.LogRecord) -> bool:
+    """A log line passes unless it is the traceback of an error of ours: its sentence stands in the log already."""
+    return not (record.exc_info and isinstance(record.exc_info[1], CertflowError))
+
+
 def story(function: Callable[P, Any]) -> Callable[P, Any]:
     """A flow's function whose refusals and failures of ours end the run as Failed with a sentence, not a traceback.
 
@@ -74,6 +81,8 @@ def story(function: Callable[P, Any]) -> Callable[P, Any]:
                 raise
             log().error(str(error))
             _leave_summary(error.summary)
+            for name in _PRINT_TRACEBACKS:
+                logging.getLogger(name).addFilter(_not_ours_again)
             return Failed(message=str(error), data=error)
 
     return told

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -32,8 +33,8 @@ HOST = "127.0.0.1"
 GRACE_SECONDS = 1
 BACKLOG = 512
 NOT_FOR_PRODUCTION = (
-    "This is a sandbox and not for production: it pretends to be SCM and Vault, trusts nobody should trust it, "
-    "and forgets everything when it ends."
+    "This is a sandbox and not for production: it pretends to be SCM and Vault, its certificates are worth nothing, "
+    "and it forgets everything when it ends."
 )
 
 
@@ -114,6 +115,7 @@ async def _run(given: argparse.Namespace, scm: Scm, files: tls.TlsFiles) -> None
     scm.token_url = f"http://{admin_at}{admin_calls.TOKEN_PATH}"
 
     def stop() -> None:
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)    # calls that are cut off now are no errors
         for one in servers:
             one.should_exit = True
 

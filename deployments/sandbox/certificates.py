@@ -61,7 +61,7 @@ def _public_key(scm: Scm, order: Order) -> PublicKey:
         return ec.generate_private_key(ec.SECP256R1()).public_key()
     if order.csr is not None:
         return requests.public_key(x509.load_der_x509_csr(order.csr))
-    return _nobodys_key(order.key_type, Random(f"{scm.options.seed}/{order.serial}"))
+    return _nobodys_key(order.key_type, Random(f"{scm.options.seed}/{order.key_of or order.id}"))
 
 
 def _nobodys_key(key_type: str, random: Random) -> PublicKey:

@@ -198,10 +198,10 @@ def _set(target: Any, given: Mapping[str, Any], kind: type[Any]) -> None:
 
 def _as(hint: Any, value: Any) -> Any:
     words = str(hint)
-    if isinstance(value, str) and datetime.__name__ in words and "date" in words:
-        return utc(value)
     if isinstance(value, str) and hint in {date, date | None}:
         return date.fromisoformat(value)
+    if isinstance(value, str) and hint in {datetime, datetime | None}:
+        return utc(value)
     if isinstance(value, list) and "frozenset" in words:
         return frozenset(value)
     if isinstance(value, list) and words.startswith("tuple"):

@@ -18,6 +18,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from random import Random
+from types import MappingProxyType, NoneType
 from typing import Any
 
 from deployments.sandbox.orders import Order
@@ -29,6 +30,10 @@ CERTIFICATE = frozenset({
 })
 FATES = CERTIFICATE | {"stuck", "rejected", "lose_comments"}
 SHOWN = frozenset({"unknown_status", "field", "hide", "lose_comments"})
+NUMBERS: Mapping[str, tuple[type, ...]] = MappingProxyType({
+    "probability": (int, float), "seconds": (int, float), "count": (int, NoneType), "skip": (int,), "status": (int,),
+    "code": (int, NoneType), "ssl_id": (int, NoneType),
+})
 KINDS = BEFORE | AFTER | FATES | SHOWN
 
 
@@ -62,6 +67,8 @@ class Fault:
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> "Fault":
         """Raises: ValueError that says what is wrong."""
+        if not isinstance(given, Mapping):
+            raise ValueError("a fault is an object")
         if unknown := set(given) - {one.name for one in fields(cls)} - {"id", "struck"}:
             raise ValueError(f"a fault has no {', '.join(sorted(unknown))}")
         if given.get("kind") not in KINDS:
@@ -70,6 +77,9 @@ class Fault:
             re.compile(given.get("path") or "")
         except re.error as error:
             raise ValueError(f"path is no pattern: {error}") from None
+        for name, kinds in NUMBERS.items():
+            if name in given and (isinstance(given[name], bool) or not isinstance(given[name], kinds)):
+                raise ValueError(f"{name} is a number")
         return cls(**given)
 
     def as_json(self) -> dict[str, Any]:

@@ -120,7 +120,8 @@ def _renew(call: Call, old: Order) -> Order:
     order = Order(
         id=call.scm.book.next_id, common_name=old.common_name, sans=old.sans, org_id=old.org_id, profile_id=old.profile_id,
         term=max(kind.terms), status=REQUESTED, key_type=key_type, comments=old.comments, external_requester=old.external_requester,
-        custom_fields=old.custom_fields, requester=call.requester, csr=_der(request) or old.csr)
+        custom_fields=old.custom_fields, requester=call.requester, csr=_der(request) or old.csr,
+        key_of=old.key_of or old.id)
     _take(call, order, kind)
     call.scm.renewed(old)
     return order

@@ -58,6 +58,8 @@ class Order:
     blank: int = LEFT_OUT
     csr: bytes | None = None
     """The request in DER; None for seeded records, whose key nobody has."""
+    key_of: int | None = None
+    """The seeded order whose key this one has, after a renewal without a new request."""
     der: bytes | None = None
     """The certificate, once somebody looked at it."""
     defects: frozenset[str] = frozenset()

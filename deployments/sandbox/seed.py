@@ -34,6 +34,8 @@ MANY = 10_000
 FIRST_ID = 41001
 SERIAL_BITS = 128
 YEARS = 4 * 365
+REPEATED = 0.06
+"""The share of orders whose name may occur before: renewals of years past."""
 OPEN_DAYS = 60
 """The oldest order that still waits for somebody."""
 STATUSES = {
@@ -59,8 +61,6 @@ COMMENTS = (
 FIELD_VALUES = ((), (("Cost centre", "A-100"),), (("Cost centre", "B-200"), ("Ticket", "CHG-17")), (("Review", "2027-01-31"),))
 
 
-
-
 def orders(number: int, seed: int, now: datetime, reference: Reference) -> Iterator[Order]:
     """So many orders, oldest number first; their dates count from the day of `now`."""
     random = Random(f"{seed}/orders")
@@ -71,20 +71,16 @@ def orders(number: int, seed: int, now: datetime, reference: Reference) -> Itera
     offered = {one: {kind.id for kind in reference.profiles_of(one)} for one in ORGANIZATIONS}
     for place in range(number):
         org = organizations[place]
-        kind = profiles[place] if profiles[place] in offered[org] else EVERYBODYS
+        profile = reference.profiles[profiles[place] if profiles[place] in offered[org] else EVERYBODYS]
         order = Order(
-            id=FIRST_ID + place, common_name="", org_id=org, profile_id=kind, term=0, status=_early(place) or statuses[place], requested_via=vias[place])
-        profile = reference.profiles[order.profile_id]
+            id=FIRST_ID + place, common_name="", org_id=org, profile_id=profile.id, term=0, status=_early(place) or statuses[place],
+            requested_via=vias[place])
         host = f"{random.choice(SERVICES)}-{place // 16 if random.random() < REPEATED else place}"
         _name(order, profile, host, random.choice(domains[org]), random)
         _key(order, profile, random)
         _dates(order, profile, today, random)
         _texts(order, random)
         yield order
-
-
-REPEATED = 0.06
-"""The share of orders whose name may occur before: renewals of years past."""
 
 
 def _domains(reference: Reference, org_id: int) -> list[str]:

@@ -1,7 +1,8 @@
 """Queries of the repository: what is fetched, what waits, what counts as a licence (RULES D4)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from enum import Enum, auto
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, exists, func, text, update
@@ -87,20 +88,43 @@ def licences_used(session: Session, *, now: datetime) -> int:
     ).where(_counts(now))).one()
 
 
-def add(session: Session, new: Certificate, *, limit: int | None, now: datetime) -> bool:
-    """Put a certificate into the repository; False when the licence limit leaves no room. Counting and adding are one step.
+class Kept(Enum):
+    """What became of a certificate that was to be added."""
 
-    A certificate that takes its predecessor's place (a reissue, a renewal) never waits. Already here: True.
+    ADDED = auto()
+    KNOWN = auto()
+    """It is here already."""
+    NO_ROOM = auto()
+    """The licence limit leaves no room."""
+
+
+def add(session: Session, new: Sequence[Certificate], *, limit: int | None, now: datetime) -> list[Kept]:
+    """Put certificates into the repository, one after the other as far as the licence limit leaves room. Counting and adding are one step.
+
+    A certificate that takes its predecessor's place (a reissue, a renewal) never waits.
     """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LICENCE_LOCK})
-    if session.exec(select(Certificate.id).where(Certificate.order_id == new.order_id, Certificate.sha256 == new.sha256)).first():
-        return True
-    if limit is not None and not takes_a_place(session, new.order_id, now=now) and licences_used(session, now=now) >= limit:
-        return False
-    session.add(new)
+    known = {*session.exec(
+        select(Certificate.order_id, Certificate.sha256).where(col(Certificate.order_id).in_([one.order_id for one in new]))
+    )}
+    room = 0    # what is surely left; counted when it is used up
+    kept: list[Kept] = []
+    for one in new:
+        if (one.order_id, one.sha256) in known:
+            kept.append(Kept.KNOWN)
+            continue
+        if limit is not None and not takes_a_place(session, one.order_id, now=now):
+            room = room or max(0, limit - licences_used(session, now=now))
+            if room == 0:
+                kept.append(Kept.NO_ROOM)
+                continue
+            room -= 1
+        session.add(one)
+        known.add((one.order_id, one.sha256))
+        kept.append(Kept.ADDED)
     session.flush()
-    return True
+    return kept
 
 
 def delivered(session: Session, id_: UUID, *, version: int, now: datetime) -> None:
@@ -143,7 +167,15 @@ def takes_a_place(session: Session, order_id: UUID, *, now: datetime) -> bool:
     """Whether a certificate of this order would take a place that is counted already: a reissue's or a renewal's."""
     order = session.get(CertificateOrder, order_id)
     assert order is not None  # noqa: S101 - the foreign key says so
-    places = [order_id, *([order.predecessor_id] if order.predecessor_id else [])]
-    return session.exec(select(Certificate.id).join(CertificateOrder, col(Certificate.order_id) == col(CertificateOrder.id)).where(
-        col(Certificate.order_id).in_(places), _counts(now)
-    )).first() is not None
+    return bool(taking_a_place(session, [order], now=now))
+
+
+def taking_a_place(session: Session, orders: Sequence[CertificateOrder], *, now: datetime) -> set[UUID]:
+    """Those of the orders whose certificate would take a place that is counted already: a reissue's or a renewal's."""
+    places = {one.id for one in orders} | {one.predecessor_id for one in orders if one.predecessor_id}
+    counted = {*session.exec(
+        select(Certificate.order_id).join(CertificateOrder, col(Certificate.order_id) == col(CertificateOrder.id)).where(
+            col(Certificate.order_id).in_(places), _counts(now)
+        )
+    )}
+    return {one.id for one in orders if one.id in counted or one.predecessor_id in counted}

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime
+from types import MappingProxyType
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import func, insert, text, update
 from sqlmodel import Session, col, select
@@ -16,17 +17,10 @@ from models.names import normalise
 from models.orders import IMPORTED, Certificate, CertificateOrder, OrderEvent, Submission
 from models.records import OrderRecord
 from models.status import OPEN_AT_SCM, UNSETTLED_HERE, OrderStatus, order_status
+from tasks.adapters.store.rows import differing, event, new_row
 
 UPSERT_LOCK = 0x75707372
 """PostgreSQL advisory lock, per account. SQLite's writers are one after the other anyway."""
-
-LONGEST_TERM = 2**31 - 1
-
-_COPIED = (
-    "organization_id", "organization_name", "term_days", "serial_number", "requester", "requested_via", "requested_at", "approved_at",
-    "issued_at", "expires_at", "revoked_at", "declined_at", "replaced_at",
-)
-"""Facts that are SCM's to say, whoever placed the order; an absent one keeps what we have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +37,13 @@ def record_event(
     session: Session, order_id: UUID, kind: str, detail: str = "", *, now: datetime, run: str | None, by: str = ""
 ) -> None:
     """Write down that something happened to an order."""
-    session.execute(insert(OrderEvent), [_event(order_id, kind, detail, now=now, run=run, by=by)])
+    record_events(session, [event(order_id, kind, detail, now=now, run=run, by=by)])
 
 
-def _event(order_id: UUID, kind: str, detail: str, *, now: datetime, run: str | None, by: str = "") -> dict[str, Any]:
-    return {"order_id": order_id, "at": now, "kind": kind, "detail": detail[:2000], "flow_run_id": run, "requested_by": by}
+def record_events(session: Session, events: Sequence[dict[str, Any]]) -> None:
+    """Write down what happened to many orders; see `rows.event`."""
+    if events:
+        session.execute(insert(OrderEvent), events, execution_options=ALL_AT_ONCE)
 
 
 def order(session: Session, id_: UUID) -> CertificateOrder:
@@ -56,6 +52,12 @@ def order(session: Session, id_: UUID) -> CertificateOrder:
     if found is None:
         raise NotFoundError(f"there is no order {id_}")
     return found
+
+
+def by_ids(session: Session, ids: Iterable[UUID]) -> dict[UUID, CertificateOrder]:
+    """The orders with these ids, as far as there are any."""
+    found = session.exec(select(CertificateOrder).where(col(CertificateOrder.id).in_(list(ids))).execution_options(populate_existing=True))
+    return {row.id: row for row in found}
 
 
 def by_ssl_ids(session: Session, account: str, ssl_ids: Iterable[int]) -> dict[int, CertificateOrder]:
@@ -153,17 +155,16 @@ def upsert(
         if row is not None:
             if row.deleted_at is not None and not include_deleted:
                 continue
-            event = update_from(row, record, status, now=now, run=run)
-            changed += event is not None
-            events += [event] if event else []
+            change = update_from(row, record, status, now=now, run=run)
+            changed += change is not None
+            events += [change] if change else []
         elif status is not None and marked_by(record.comments) not in unsettled:
-            inserts.append(_new_row(account, record, status, now=now))
-            events.append(_event(inserts[-1]["id"], "imported", f"found at SCM as {record.status_word}", now=now, run=run))
+            inserts.append(new_row(account, record, status, now=now))
+            events.append(event(inserts[-1]["id"], "imported", f"found at SCM as {record.status_word}", now=now, run=run))
     session.flush()
     if inserts:
-        session.execute(insert(CertificateOrder), inserts)
-    if events:
-        session.execute(insert(OrderEvent), events)
+        session.execute(insert(CertificateOrder), inserts, execution_options=ALL_AT_ONCE)
+    record_events(session, events)
     return Upserted(seen=len(records), new=len(inserts), changed=changed, unreadable=tuple(unreadable))
 
 
@@ -172,25 +173,16 @@ def update_from(
 ) -> dict[str, Any] | None:
     """Bring a known row to what SCM says; the event to record when something changed."""
     before = row.status
-    facts = _copied(record)
-    facts |= {"certificate_profile_id": record.profile_id, "certificate_profile_name": record.profile_name}
-    if row.origin == IMPORTED:
-        facts |= _own_words(record)
-    if status is not None:
-        facts["status"] = status.value
-    differing = {
-        name: value for name, value in facts.items()
-        if value is not None and getattr(row, name) != value and not _same_day(getattr(row, name), value)
-    }
+    facts = differing(row, record, status)
     if row.deleted_at is not None:
-        differing["deleted_at"] = None
-    for name, value in differing.items():
+        facts["deleted_at"] = None
+    for name, value in facts.items():
         setattr(row, name, value)
-    if not differing:
+    if not facts:
         return None
     row.changed_at = now
-    detail = f"{before} -> {row.status}" if row.status != before else "changed: " + ", ".join(sorted(differing))
-    return _event(row.id, "status" if row.status != before else "changed", detail, now=now, run=run)
+    detail = f"{before} -> {row.status}" if row.status != before else "changed: " + ", ".join(sorted(facts))
+    return event(row.id, "status" if row.status != before else "changed", detail, now=now, run=run)
 
 
 def give_way(session: Session, account: str, ssl_id: int, *, to: UUID) -> None:
@@ -261,43 +253,3 @@ def _unsettled(session: Session, account: str, records: Sequence[OrderRecord]) -
         Submission.account == account, col(Submission.id).in_(marks), col(Submission.status).in_([status.value for status in UNSETTLED_HERE])
     ))
     return {*found}
-
-
-def _copied(record: OrderRecord) -> dict[str, Any]:
-    facts = {name: getattr(record, name) for name in _COPIED}
-    if (record.term_days or 0) > LONGEST_TERM:    # no column holds it, and one mad row must not cost us its batch
-        facts["term_days"] = None
-    return facts
-
-
-def _own_words(record: OrderRecord) -> dict[str, Any]:
-    """What SCM says of an order that was not placed here: its names, key and comments too."""
-    names = record.subject_alternative_names
-    return {
-        "common_name": record.common_name or (names[0] if names else None),
-        "subject_alternative_names": list(names) if names is not None else None,
-        "key_algorithm": record.key_algorithm, "key_size": record.key_size, "comments": record.comments,
-        "external_requester_emails": [part.strip() for part in record.external_requester.split(",")] if record.external_requester else None,
-        "custom_fields": dict(record.custom_fields) if record.custom_fields is not None else None,
-    }
-
-
-def _new_row(account: str, record: OrderRecord, status: OrderStatus, *, now: datetime) -> dict[str, Any]:
-    row = _copied(record)
-    own = {name: value for name, value in _own_words(record).items() if value is not None}
-    return row | {
-        "common_name": "", "subject_alternative_names": [], "custom_fields": {}, "external_requester_emails": [],
-        "key_algorithm": None, "key_size": None, "comments": None,
-    } | own | {
-        "id": uuid4(), "account": account, "ssl_id": record.ssl_id, "status": status.value, "origin": IMPORTED,
-        "certificate_profile_id": record.profile_id, "certificate_profile_name": record.profile_name, "created_at": now, "changed_at": now,
-    }
-
-
-def _same_day(ours: Any, theirs: Any) -> bool:
-    """A date without a time says nothing new about a moment that is at most a day away (contract 3)."""
-    if not isinstance(ours, datetime) or not isinstance(theirs, datetime):
-        return False
-    return theirs.time() == time() and abs(ours - theirs) <= timedelta(days=1)
-
-

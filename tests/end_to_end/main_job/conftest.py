@@ -1,0 +1,330 @@
+"""One installation for the main job, as a user sets it up: a Vault and an SCM of one's own, accounts connected, `up` beside them.
+
+Everything that it writes lies below one folder, so that the folder can be searched for secrets afterwards.
+"""
+
+import base64
+import binascii
+import json
+import os
+import re
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+ROOT = Path(__file__).resolve().parents[3]
+ORGANIZATION = "Example University"
+PROFILE = "OV Multi-Domain"
+RUN_SECONDS = 120
+
+IMPATIENT_WORKER = """
+import datetime, runpy
+import tasks.retry
+tasks.retry.DEADLINE = datetime.timedelta(seconds=3)
+runpy.run_module("prefect.flow_engine", run_name="__main__")
+"""
+"""What a work pool starts for a run; only that it gives a Vault that is away three seconds instead of ten minutes."""
+
+
+def _wait(look: Callable[[], Any], what: str) -> Any:
+    """Ask again until the answer is true."""
+    deadline = time.monotonic() + RUN_SECONDS
+    while not (answer := look()):
+        assert time.monotonic() < deadline, f"not within {RUN_SECONDS} seconds: {what}"
+        time.sleep(0.2)
+    return answer
+
+
+def _works_at(run_id: str) -> bool:
+    """Whether a process works at the run, as its environment says."""
+    wanted = f"PREFECT__FLOW_RUN_ID={run_id}".encode()
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if wanted in file.read_bytes().split(b"\0"):
+                return True
+    return False
+
+
+class Installation:
+    """A running Certflow, seen by its user: Prefect's API, Vault, and SCM's truth about orders."""
+
+    def __init__(self, up: Any, sandbox: Any, folder: Path) -> None:
+        self.up, self.sandbox, self.folder = up, sandbox, folder
+        self.vault = f"{sandbox.line['vault']}/v1/secret"
+        self.worker_says: list[str] = []
+
+    def run(self, name: str, **parameters: Any) -> dict[str, Any]:
+        """A run by the API, ended; with its summary, its parameters as they were, and the lines of its log and of its tasks' logs."""
+        return self.ended(self.up.start(name, **parameters))
+
+    def runs(self, *wanted: tuple[str, dict[str, Any]]) -> list[dict[str, Any]]:
+        """Several runs at once, in their order."""
+        ids = [self.up.start(name, **parameters) for name, parameters in wanted]
+        return [self.ended(one) for one in ids]
+
+    def ended(self, run_id: str) -> dict[str, Any]:
+        """The run when it has ended, its process too: only then its log is whole."""
+        self.up.wait_for_end(run_id, seconds=RUN_SECONDS)
+        _wait(lambda: not _works_at(run_id), f"the process of run {run_id} has ended")
+        record = self.up.call("GET", f"/flow_runs/{run_id}")
+        return {**record, "summary": self.summary(run_id), "log": self.log(run_id)}
+
+    def summary(self, run_id: str) -> Any:
+        """What the run left for programs (DESIGN 4): the newest artifact of its key."""
+        newest = self.up.call("POST", "/artifacts/filter", {
+            "artifacts": {"key": {"any_": [f"summary-{run_id}"]}}, "sort": "CREATED_DESC", "limit": 1,
+        })
+        found = newest[0]["data"] if newest else None
+        return json.loads(found) if isinstance(found, str) else found
+
+    def log(self, run_id: str) -> list[str]:
+        """The log as the run's page shows it: the flow's lines and those of its tasks."""
+        lines = self.up.call("POST", "/logs/filter", {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_ASC"})
+        return [line["message"] for line in lines]
+
+    def retry(self, run_id: str) -> dict[str, Any]:
+        """The button "Retry" of the run's page; the run when it has ended again."""
+        before = self.up.call("GET", f"/flow_runs/{run_id}")["run_count"]
+        self.up.call("POST", f"/flow_runs/{run_id}/set_state", {
+            "state": {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}, "force": True,
+        })
+        _wait(lambda: self.up.call("GET", f"/flow_runs/{run_id}")["run_count"] > before, "the retried run has started")
+        return self.ended(run_id)
+
+    def on_another_worker(self, name: str, parameters: dict[str, Any], **env: str) -> dict[str, Any]:
+        """A run by the API whose process has another environment, as on a work pool's host that is set up wrongly."""
+        path = f"/deployments/{self.up.deployment(name)['id']}/create_flow_run"
+        # Pending: this worker has it, the one of `up` leaves it alone.
+        run_id = str(self.up.call("POST", path, {"parameters": parameters, "state": {"type": "PENDING"}})["id"])
+        done = subprocess.run(
+            [sys.executable, "-c", IMPATIENT_WORKER], cwd=ROOT, capture_output=True, text=True, check=False, timeout=RUN_SECONDS,
+            env={**self.up.env, "PREFECT_API_URL": self.up.api, "PREFECT_HOME": str(self.folder / "worker"),
+                 "PREFECT__FLOW_RUN_ID": run_id, "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false", **env},
+        )
+        self.worker_says += [done.stdout, done.stderr]
+        return self.ended(run_id)
+
+    def wish(self, common_name: str, **more: Any) -> dict[str, Any]:
+        """The parameters of an order: what it needs, and more."""
+        return {"common_name": common_name, "organization": ORGANIZATION, "certificate_profile": PROFILE, "key_algorithm": "EC", **more}
+
+    def poll_until_live(self, name: str, *, account: str = "default") -> dict[str, Any]:
+        """Poll, as the schedule does, until the live entry of a name is there; the entry."""
+        def polled() -> dict[str, Any] | None:
+            assert self.run("poll-orders", orders=[name], account=account)["state"]["type"] == "COMPLETED"
+            return self.entry(f"live/{name}")
+
+        found: dict[str, Any] = _wait(polled, f"{name} is delivered")
+        return found
+
+    def entry(self, path: str) -> dict[str, Any] | None:
+        """An entry of Vault below our prefix."""
+        answer = self._vault("GET", f"data/certflow/{path}")
+        return None if answer is None else dict(answer["data"]["data"])
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the entries in a folder of Vault."""
+        answer = self._vault("LIST", f"metadata/certflow/{folder}")
+        return [] if answer is None else list(answer["data"]["keys"])
+
+    def put(self, path: str, secret: dict[str, str]) -> None:
+        self._vault("POST", f"data/certflow/{path}", {"data": secret})
+
+    def _vault(self, method: str, path: str, body: Any = None) -> Any:
+        answer = requests.request(
+            method, f"{self.vault}/{path}", json=body, headers={"X-Vault-Token": self.sandbox.line["vault_token"]}, timeout=10)
+        if answer.status_code == 404:
+            return None
+        assert answer.ok, f"{method} {path}: {answer.status_code}"
+        return answer.json() if answer.content else None
+
+    def sent(self) -> int:
+        """How many enroll calls SCM has got so far."""
+        return int(self.sandbox.calls().get("POST enroll", 0))
+
+
+@pytest.fixture(scope="session")
+def installation(
+    start_up: Callable[..., Any], sandbox_process: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Installation]:
+    """`up` with a Vault that the user has, two accounts connected: `default` by header login, `cloud` by OAuth2."""
+    folder = tmp_path_factory.mktemp("main_job")
+    sandbox = sandbox_process("--orders", "120", "--issue-delay", "0.5")
+    line = sandbox.line
+    env = {
+        "HOME": str(folder / "user"), "CERTFLOW_HOME": str(folder / "certflow"), "VAULT_ADDR": line["vault"], "VAULT_TOKEN": line["vault_token"],
+        "CERTFLOW_GRACE_SECONDS": "1", "CERTFLOW_ACCOUNTS": "default,cloud",
+    }
+    (folder / "user").mkdir()
+    logins = {"default": {"base_url": line["scm"], **line["account"]}, "cloud": {"base_url": line["scm_admin"], **line["client"]}}
+    with ThreadPoolExecutor(len(logins)) as pool:
+        list(pool.map(lambda item: _connect(item[0], item[1], env), logins.items()))
+    installed = Installation(start_up(**env).wait_until_ready(), sandbox, folder)
+    installed.put("passwords/shop", {"keystore": "Invented-keystore-password-7"})
+    yield installed
+
+
+def _connect(account: str, login: dict[str, str], env: dict[str, str]) -> None:
+    """`python -m deployments connect ACCOUNT --from -`, as a user does."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CERTFLOW_", "PREFECT_", "VAULT_", "COV_", "PYTEST_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "deployments", "connect", account, "--from", "-"], cwd=ROOT, env={**kept, **env}, input=json.dumps(login),
+        capture_output=True, text=True, check=False, timeout=RUN_SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def synced(installation: Installation) -> dict[str, dict[str, Any]]:
+    """The runs of the morning: reference data and orders are read, both accounts checked."""
+    names = ("sync-reference-data", "import-orders", "check-account")
+    return dict(zip(names, installation.runs(*((name, {}) for name in names)), strict=True))
+
+
+@pytest.fixture(scope="session")
+def ordered(installation: Installation, synced: dict[str, Any]) -> dict[str, Any]:
+    """The run that ordered shop.example.com, with everything that the form offers."""
+    assert synced["sync-reference-data"]["state"]["type"] == "COMPLETED"
+    return installation.run("order-certificate", **installation.wish(
+        "shop.example.com", subject_alternative_names=["www.shop.example.com"], key_size="P-256", comments="for the shop",
+        external_requester_emails=["shop@example.com"], keystore_password_path="shop#keystore", requested_by="the shop's team",
+    ))
+
+
+@pytest.fixture(scope="session")
+def delivered(installation: Installation, ordered: dict[str, Any]) -> dict[str, Any]:
+    """The live entry of shop.example.com."""
+    assert ordered["state"]["type"] == "COMPLETED"
+    return installation.poll_until_live("shop.example.com")
+
+
+# --- The search for secrets ---
+
+
+class Search:
+    """Looks for secrets in files and databases, whole or packed: text without line breaks, Base64 in any alignment, hex, DER, zlib, gzip."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[bytes, str] = {}
+
+    def add_text(self, name: str, text: str) -> None:
+        """A password or token."""
+        assert len(text) >= 8, f"{name} is too short to be searched for"
+        self._add(name, text.encode())
+
+    def add_key(self, name: str, pem: str) -> None:
+        """A private key: its secret numbers, wherever they stand; the public ones stand in every certificate."""
+        key = load_pem_private_key(pem.encode(), None)
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            secrets = [key.private_numbers().private_value]
+        else:
+            assert isinstance(key, rsa.RSAPrivateKey)
+            numbers = key.private_numbers()
+            secrets = [numbers.d, numbers.p, numbers.q]
+        for number in secrets:
+            self._add(name, number.to_bytes((number.bit_length() + 7) // 8, "big"))
+            self._wanted[str(number).encode()] = name
+
+    def _add(self, name: str, secret: bytes) -> None:
+        self._wanted[secret] = name
+        self._wanted[secret.hex().encode()] = name
+        for before in range(3):    # Base64 of a longer text in which the secret begins at any place
+            text = base64.b64encode(b"\0" * before + secret)
+            inner = text[-(-8 * before // 6):-4]
+            self._wanted |= {inner: name, inner.translate(bytes.maketrans(b"+/", b"-_")): name}
+
+    def found_in(self, folder: Path) -> list[str]:
+        """`file: secret` for everything found in the files below a folder; of SQLite databases each cell is searched too."""
+        found: set[str] = set()
+        for file in sorted(one for one in folder.rglob("*") if one.is_file() and not one.is_symlink()):
+            with suppress(FileNotFoundError):
+                data = file.read_bytes()
+                found |= {f"{file.relative_to(folder)}: {name}" for name in self.in_bytes(data)}
+                if data.startswith(b"SQLite format 3"):
+                    found |= {f"{file.relative_to(folder)}, {table}: {name}" for table, name in self._in_database(file)}
+        return sorted(found)
+
+    def in_bytes(self, data: bytes, *, depth: int = 4) -> set[str]:
+        """The names of the secrets in a piece of data."""
+        plain = re.sub(rb"\s|\\+[rn]", b"", data)    # a PEM text on one line, as in JSON
+        found = {name for wanted, name in self._wanted.items() if wanted in data or wanted in plain}
+        lower = data.lower()
+        found |= {name for wanted, name in self._wanted.items() if wanted.isalnum() and wanted in lower}
+        if depth:
+            for inner in _unpacked(data):
+                found |= self.in_bytes(inner, depth=depth - 1)
+        return found
+
+    def _in_database(self, file: Path) -> Iterator[tuple[str, str]]:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+            tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'")]
+            for table in tables:
+                for row in database.execute(f'SELECT * FROM "{table}"'):  # noqa: S608 - names that the database itself gave
+                    for cell in row:
+                        data = cell if isinstance(cell, bytes) else str(cell).encode(errors="surrogatepass")
+                        yield from ((table, name) for name in self.in_bytes(data))
+
+
+def _unpacked(data: bytes) -> Iterator[bytes]:
+    """What zlib, gzip and Base64 texts in the data hold."""
+    for start in re.finditer(rb"\x78[\x01\x5e\x9c\xda]|\x1f\x8b\x08", data):
+        with suppress(zlib.error):
+            packed = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+            if inner := packed.decompress(data[start.start():], 10_000_000):
+                yield inner
+    for text in re.findall(rb"[A-Za-z0-9+/_-]{24,}={0,2}", data):
+        with suppress(binascii.Error):
+            whole = text.rstrip(b"=")
+            yield base64.b64decode(whole + b"=" * (-len(whole) % 4), altchars=b"-_" if re.search(rb"[-_]", whole) else None)
+
+
+@pytest.fixture
+def search() -> Search:
+    """A search that knows no secret yet."""
+    return Search()
+
+
+# --- A PostgreSQL whose database is behind ---
+
+
+@pytest.fixture(scope="session")
+def empty_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a database in which nobody has made our tables."""
+    bindir = shutil.which("pg_config") and subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
+    if not (bindir and (Path(bindir) / "initdb").exists()):
+        if "postgres" in os.environ.get("CERTFLOW_TEST_REQUIRE", "").split(","):
+            pytest.fail("CERTFLOW_TEST_REQUIRE names postgres, but its server programs are not where `pg_config --bindir` says")
+        pytest.skip("needs PostgreSQL's server programs, where `pg_config --bindir` says")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = Path(tempfile.mkdtemp(prefix="certflow-postgres-"))    # a user of its own must reach it: pytest's folders are private
+    someone: list[str] = []
+    if os.geteuid() == 0:    # the server refuses to run as root
+        shutil.chown(folder, "postgres", "postgres")
+        someone = ["runuser", "-u", "postgres", "--"]
+
+    def do(program: str, *options: str) -> None:
+        with (tmp_path_factory.mktemp("postgres") / "said").open("wb") as said:    # a pipe would stay open as long as the server runs
+            subprocess.run([*someone, f"{bindir}/{program}", *options], stdout=said, stderr=said, cwd=folder, timeout=120, check=True)
+
+    do("initdb", "-D", f"{folder}/data", "-U", "certflow", "--auth=trust", "--no-sync")
+    do("pg_ctl", "-D", f"{folder}/data", "-w", "-o", f"-h 127.0.0.1 -p {port} -k {folder}", "start")
+    yield f"postgresql://certflow@127.0.0.1:{port}/postgres"
+    do("pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "stop")
+    shutil.rmtree(folder)

@@ -1,0 +1,269 @@
+"""The main job as a program of the user does it: everything by Prefect's HTTP API, the certificate read in Vault."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+NAMES = {
+    "check-account": ["account"],
+    "sync-reference-data": ["kinds", "account"],
+    "import-orders": ["statuses", "organizations", "requested_since", "fetch_certificates", "include_deleted", "account"],
+    "order-certificate": [
+        "common_name", "organization", "certificate_profile", "subject_alternative_names", "term_days", "key_algorithm", "key_size",
+        "keystore_type", "comments", "external_requester_emails", "custom_fields", "requested_by", "wait_minutes", "check_only",
+        "send_anyway", "csr", "live_name", "keystore_password_path", "request_id", "account",
+    ],
+    "poll-orders": ["orders", "account"],
+}
+"""The parameters of each deployment, in the order of its form."""
+
+NONSENSE = {
+    "a name with a blank": {"common_name": "shop example.com"},
+    "an address instead of a name": {"common_name": "https://shop.example.com/"},
+    "an empty label": {"common_name": "shop..example.com"},
+    "a wildcard in the middle": {"common_name": "shop.*.example.com"},
+    "an internal name": {"common_name": "shop.internal"},
+    "a control character": {"common_name": "shop\x07.example.com"},
+    "two lines": {"common_name": "shop.example.com\nwww.example.com"},
+    "HTML": {"common_name": "<script>alert(1)</script>"},
+    "an emoji": {"organization": "\U0001f4a9"},
+    "half of an emoji": {"organization": "\ud83d"},
+    "an organization that does not exist": {"organization": "Nobody"},
+    "an organization that occurs twice": {"organization": "Library"},
+    "a profile that does not exist": {"certificate_profile": "999999999999999999999999"},
+    "a blank profile": {"certificate_profile": "  "},
+    "an unknown account": {"account": "nobody"},
+    "an account that is a path": {"account": "../keys"},
+    "a term that the profile does not offer": {"term_days": 12},
+    "a key size of the other algorithm": {"key_size": "4096"},
+    "a password instead of its path": {"keystore_password_path": "Invented-Password-1"},
+    "no e-mail address": {"external_requester_emails": ["nobody"]},
+    "a custom field that does not exist": {"custom_fields": {"Shoe size": "44"}},
+    "no CSR": {"csr": "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----"},
+    "a live name that leaves the folder": {"live_name": "../accounts/default"},
+}
+"""What the API lets pass, since it fits the schema, and the flow refuses."""
+
+AGAINST_THE_SCHEMA = {
+    "an unknown parameter": ({"comon_name": "shop.example.com"}, "comon_name"),
+    "a wrong type": ({"term_days": "soon"}, "term_days"),
+    "a list instead of a text": ({"common_name": ["shop.example.com"]}, "common_name"),
+    "a value that is none of the choices": ({"key_algorithm": "DSA"}, "DSA"),
+    "an empty name": ({"common_name": ""}, "common_name"),
+    "a name that is too long": ({"common_name": "a" * 256}, "common_name"),
+    "a comment that is too long": ({"comments": "x" * 979}, "comments"),
+    "a missing parameter": ({"organization": None}, "organization"),
+}
+
+
+def is_a_sentence(text: str | None) -> bool:
+    """Words that end a run: no repr of an exception, no line breaks, no payload."""
+    return bool(text) and " " in str(text) and "\n" not in str(text) and not re.search(r"Traceback|Error\(|Exception|object at 0x|\{'", str(text))
+
+
+@pytest.fixture(scope="module")
+def refusals(installation: Any, delivered: Any) -> dict[str, dict[str, Any]]:
+    """Every nonsense, run at the same time."""
+    assert delivered
+    found = installation.runs(*(("order-certificate", installation.wish(**{"common_name": "nonsense.example.com", **wrong})) for wrong in NONSENSE.values()))
+    return dict(zip(NONSENSE, found, strict=True))
+
+
+@pytest.mark.parametrize("deployment", NAMES)
+def test_a_form_asks_in_the_order_of_the_design_and_describes_each_field(installation: Any, deployment: str) -> None:
+    """DESIGN 4"""
+    properties = installation.up.deployment(deployment)["parameter_openapi_schema"]["properties"]
+    assert sorted(properties, key=lambda name: properties[name]["position"]) == NAMES[deployment]
+    assert [name for name in properties if not re.match(r"[A-Z`].*\.$", properties[name].get("description", ""))] == []
+
+
+def test_a_form_offers_what_can_be_chosen(installation: Any) -> None:
+    """DESIGN 4"""
+    order = installation.up.deployment("order-certificate")["parameter_openapi_schema"]["properties"]
+    assert order["key_algorithm"]["enum"] == ["RSA", "EC"]
+    assert order["keystore_type"]["enum"] == ["PKCS12", "PKCS12_LEGACY", "JKS", "PEM"]
+    assert order["key_size"]["anyOf"][0]["enum"] == ["2048", "3072", "4096", "P-256", "P-384"]
+    kinds = installation.up.deployment("sync-reference-data")["parameter_openapi_schema"]["properties"]["kinds"]
+    assert kinds["items"]["enum"] == ["organizations", "domains", "certificate_profiles", "custom_fields"]
+    statuses = installation.up.deployment("import-orders")["parameter_openapi_schema"]["properties"]["statuses"]
+    assert statuses["items"]["enum"][0] == "init"
+    assert len(statuses["items"]["enum"]) == 12
+
+
+def test_the_morning_runs_end_with_a_sentence_and_a_summary(synced: dict[str, dict[str, Any]]) -> None:
+    """DESIGN 4: the fields that callers rely on."""
+    for name, run in synced.items():
+        assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
+        assert is_a_sentence(run["state"]["message"]), name
+    assert synced["check-account"]["summary"]["healthy"] is True
+    for finding in synced["check-account"]["summary"]["findings"]:
+        assert finding["severity"] in {"error", "warning", "unknown"}
+        assert finding["code"]
+        assert is_a_sentence(finding["message"])
+
+
+def test_reference_data_are_counted_by_kind(installation: Any, synced: dict[str, dict[str, Any]]) -> None:
+    """DESIGN 4: the first sync finds everything new, and as much as SCM has."""
+    summary = synced["sync-reference-data"]["summary"]
+    truth = {"organizations": "organizations", "domains": "domains", "certificate_profiles": "profiles", "custom_fields": "custom_fields"}
+    for kind, name in truth.items():
+        there = len(installation.sandbox.control("GET", f"reference/{name}"))
+        assert summary[kind] == {"seen": there, "new": there, "changed": 0, "vanished": 0}, kind
+
+
+def test_an_import_counts_what_it_found(synced: dict[str, dict[str, Any]]) -> None:
+    """DESIGN 4"""
+    summary = synced["import-orders"]["summary"]
+    assert summary["orders_seen"] == summary["orders_new"] == 120
+    assert 0 < summary["certificates_fetched"] <= 120
+    assert (summary["orders_changed"], summary["certificates_waiting"], summary["unreadable"]) == (0, 0, 0)
+
+
+def test_an_order_answers_with_its_numbers(installation: Any, ordered: dict[str, Any]) -> None:
+    """DESIGN 4, RULES E1"""
+    assert ordered["state"]["type"] == "COMPLETED", ordered["state"]["message"]
+    there = installation.sandbox.orders("shop.example.com")
+    assert [one["ssl_id"] for one in there] == [ordered["summary"]["ssl_id"]]
+    assert ordered["summary"]["status"] in {"applied", "issued"}
+    assert is_a_sentence(ordered["state"]["message"])
+    assert "shop.example.com" in ordered["state"]["message"]
+
+
+def test_the_certificate_lies_in_vault_with_everything_that_a_consumer_needs(delivered: dict[str, Any]) -> None:
+    """RULES D1, K3"""
+    assert sorted(delivered) == [
+        "account", "certificate", "chain", "fullchain", "keystore", "keystore_password", "keystore_type", "names", "not_after", "order",
+        "private_key", "serial_number", "sha256", "status",
+    ]
+    assert delivered["names"] == ["shop.example.com", "www.shop.example.com"]
+    assert delivered["status"] == "issued"
+    assert delivered["keystore_password"] == "Invented-keystore-password-7"
+
+
+def test_an_order_by_oauth2_and_one_with_a_password_of_our_own_making(installation: Any, delivered: dict[str, Any]) -> None:
+    """DESIGN 1, line 1; RULES K3"""
+    assert installation.run("sync-reference-data", account="cloud")["state"]["type"] == "COMPLETED"
+    run = installation.run("order-certificate", **installation.wish("cloud.example.com", account="cloud", key_algorithm="RSA", keystore_type="JKS"))
+    assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
+    entry = installation.poll_until_live("cloud.example.com", account="cloud")
+    assert len(entry["keystore_password"]) >= 8
+    assert entry["keystore_password"] != delivered["keystore_password"]
+
+
+def test_retry_in_the_ui_does_not_order_twice(installation: Any, ordered: dict[str, Any], delivered: dict[str, Any]) -> None:
+    """RULES E6: a retried run keeps its id, which is the order's request id."""
+    assert delivered
+    again = installation.retry(ordered["id"])
+    assert again["state"]["type"] == "COMPLETED", again["state"]["message"]
+    assert again["run_count"] == 2
+    assert again["summary"]["order_id"] == ordered["summary"]["order_id"]
+    assert again["summary"]["status"] == "issued"
+    assert len(installation.sandbox.orders("shop.example.com")) == 1
+
+
+def test_an_order_whose_answer_is_lost_is_found_and_delivered(installation: Any, delivered: dict[str, Any]) -> None:
+    """RULES E3"""
+    assert delivered
+    installation.sandbox.lose_next_answer("enroll")
+    run = installation.run("order-certificate", **installation.wish("lost.example.com"))
+    assert run["state"]["type"] == "COMPLETED"
+    assert "in doubt" in run["state"]["message"]
+    assert run["summary"]["ssl_id"] is None
+    assert run["summary"]["status"] == "submitting"
+    poll = installation.run("poll-orders")
+    assert (poll["summary"]["settled"], poll["summary"]["in_doubt"], poll["summary"]["failed"]) == (1, 0, 0)
+    assert installation.poll_until_live("lost.example.com")["names"] == ["lost.example.com"]
+    assert len(installation.sandbox.orders("lost.example.com")) == 1
+
+
+def test_a_poll_counts_what_it_did(installation: Any, delivered: dict[str, Any]) -> None:
+    """DESIGN 4"""
+    assert delivered
+    run = installation.run("poll-orders", orders=["shop.example.com"])
+    assert run["summary"].items() >= {"orders_checked": 1, "certificates_waiting": 0, "settled": 0, "in_doubt": 0, "failed": 0}.items()
+    assert {"orders_changed", "certificates_fetched"} < set(run["summary"])
+    assert is_a_sentence(run["state"]["message"])
+
+
+def test_runs_are_scheduled_weekly_and_daily(installation: Any) -> None:
+    """DESIGN 1, lines 2 and 5"""
+    times = {}
+    for name in ("sync-reference-data", "poll-orders"):
+        deployment = installation.up.deployment(name)["id"]
+        found = installation.up.call("POST", "/flow_runs/filter", {
+            "flow_runs": {"deployment_id": {"any_": [deployment]}, "state": {"type": {"any_": ["SCHEDULED"]}}}, "sort": "EXPECTED_START_TIME_ASC",
+            "limit": 200,
+        })
+        times[name] = sorted({datetime.fromisoformat(run["expected_start_time"]) for run in found if run["parameters"] == {"account": "default"}})
+    weekly = times["sync-reference-data"]
+    assert {later - earlier for earlier, later in zip(weekly, weekly[1:], strict=False)} == {timedelta(days=7)}
+    daily = [moment for moment in times["poll-orders"] if (moment.hour, moment.minute) == (4, 30)]
+    assert daily
+    assert daily[0] - datetime.now(UTC) < timedelta(days=1)
+
+
+@pytest.mark.parametrize("case", AGAINST_THE_SCHEMA)
+def test_the_api_refuses_what_does_not_fit_the_form(installation: Any, case: str) -> None:
+    """DESIGN 6: 409, before a run exists."""
+    wrong, named = AGAINST_THE_SCHEMA[case]
+    given = {name: value for name, value in {**installation.wish("form.example.com"), **wrong}.items() if value is not None}
+    path = f"/deployments/{installation.up.deployment('order-certificate')['id']}/create_flow_run"
+    assert named in installation.up.call("POST", path, {"parameters": given}, expect=409)["detail"]
+
+
+@pytest.mark.parametrize("case", NONSENSE)
+def test_nonsense_ends_as_failed_with_a_sentence_and_without_a_traceback(refusals: dict[str, dict[str, Any]], case: str) -> None:
+    """DESIGN 4, 6"""
+    run = refusals[case]
+    assert run["state"]["type"] == "FAILED"
+    assert is_a_sentence(run["state"]["message"]), run["state"]["message"]
+    assert [line for line in run["log"] if "Traceback" in line] == []
+    assert run["summary"] == {"order_id": None, "ssl_id": None, "status": "refused", "notes": []}
+
+
+def test_a_pasted_password_is_not_repeated(refusals: dict[str, dict[str, Any]]) -> None:
+    """DESIGN 8.2: messages hold no secrets. (The parameter itself is kept by Prefect, which is why it is a path.)"""
+    run = refusals["a password instead of its path"]
+    assert "Invented-Password-1" not in run["state"]["message"] + "".join(run["log"])
+
+
+def test_of_nonsense_nothing_is_sent_and_no_key_is_made(installation: Any, refusals: dict[str, dict[str, Any]]) -> None:
+    """RULES C1"""
+    assert refusals
+    assert installation.sandbox.orders("nonsense.example.com") == []
+    made = {installation.entry(f"keys/{name}")["csr"] for name in installation.names("keys")}  # type: ignore[index]
+    assert len(made) == len([one for one in installation.sandbox.orders() if one["comments"] and "certflow:" in one["comments"]])
+
+
+@pytest.mark.parametrize(("case", "env", "says"), [
+    ("Vault is away", {"VAULT_ADDR": "http://127.0.0.1:9"}, "Vault at http://127.0.0.1:9 cannot be reached"),
+    ("Vault is not set", {"VAULT_ADDR": ""}, "VAULT_ADDR is not set"),
+    ("the token is wrong", {"VAULT_TOKEN": "invented-token"}, "VAULT_TOKEN"),
+    ("a setting is wrong", {"CERTFLOW_SCM_CONCURRENCY": "many"}, "CERTFLOW_SCM_CONCURRENCY"),
+])
+def test_a_worker_that_is_set_up_wrongly_says_so(installation: Any, delivered: Any, case: str, env: dict[str, str], says: str) -> None:
+    """DESIGN 4, 8.2"""
+    assert delivered, case
+    _fails_with_a_sentence(installation, says, env)
+
+
+@pytest.mark.postgres
+def test_a_database_that_lacks_its_tables_is_named_with_the_way_out(installation: Any, delivered: Any, empty_postgresql: str) -> None:
+    """DESIGN 4: PostgreSQL is brought to the newest migration only on command."""
+    assert delivered
+    _fails_with_a_sentence(installation, "python -m deployments migrate", {"CERTFLOW_DATABASE_URL": empty_postgresql})
+
+
+def _fails_with_a_sentence(installation: Any, says: str, env: dict[str, str]) -> None:
+    before = installation.sent()
+    run = installation.on_another_worker("order-certificate", installation.wish("worker.example.com"), **env)
+    assert run["state"]["type"] == "FAILED", run["state"]
+    assert says in run["state"]["message"]
+    assert is_a_sentence(run["state"]["message"])
+    assert [line for line in run["log"] if "Traceback" in line] == []
+    assert installation.sent() == before
+
