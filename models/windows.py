@@ -17,11 +17,10 @@ WHOLE_AGAIN_AFTER = timedelta(days=7)
 
 
 def halved(window: ReportWindow) -> tuple[ReportWindow, ReportWindow] | None:
-    """The window in two halves, the older one first; None for a single day. Years of one long window are cut at the last year first."""
+    """The window in two halves, the older one first; None for a single day."""
     if window.first is None or window.last is None or window.first >= window.last:
         return None
-    days = (window.last - window.first).days
-    middle = window.last - timedelta(days=365) if days > 2 * 365 else window.first + timedelta(days=days // 2)
+    middle = window.first + (window.last - window.first) // 2
     return _with(window, window.first, middle), _with(window, middle + DAY, window.last)
 
 

@@ -1,21 +1,40 @@
 """Fetch issued certificates into the repository, compare each with its order, mind the licence limit (RULES D3, D4, K6)."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from models.delivery import HOLD, NEVER, Asked, Finding, IssuedFacts, findings
-from models.errors import BadCertificateError, CertflowError, LoginError, NotReadyError
+from models.errors import BadCertificateError, CertflowError, ConflictError, LoginError, NotReadyError, RejectedError, SetupError
 from models.orders import ORDERED, Certificate, CertificateOrder, Submission
 from tasks.adapters import pki
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import certificates, orders, submissions
+from tasks.adapters.store.certificates import Kept
+from tasks.adapters.store.rows import event
 from tasks.retry import step
 from tasks.runs import log, this_run
 from tasks.services import Services, open_services
 
-BATCH = 200
+BATCH = 1000
+STORED_TOGETHER = 25
+COLLECTED_AHEAD = 50
+"""Certificates. A process that is killed asks again for at most those that it had not stored."""
+
+Answered: TypeAlias = tuple[CertificateOrder, bytes | CertflowError]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """A certificate as it will be stored, and how it differs from what was asked."""
+
+    order: CertificateOrder
+    new: Certificate
+    found: tuple[Finding, ...]
 
 
 @dataclass(kw_only=True)
@@ -53,42 +72,47 @@ def fetch(account: str, after: int = 0, order_ids: Sequence[UUID] | None = None)
     with open_services() as svc:
         with svc.store.reading() as session:
             rows = certificates.not_fetched(session, account, after=after, most=BATCH, order_ids=order_ids)
-            room = _room(svc, len(rows))
         if not rows:
             return Fetched(), 0
         result = Fetched()
-        allowed, waiting = _within(svc, rows, room)
-        _mark_waiting(svc, waiting, f"waits for a licence: the limit of {svc.settings.certificate_limit} certificates is reached", result)
+        allowed, waiting = _within(svc, rows)
+        _mark_waiting(svc, {row.id: _no_room(svc) for row in waiting})
+        result.waiting += len(waiting)
         if allowed:
             with svc.scm(account) as scm, ThreadPoolExecutor(svc.settings.scm_concurrency) as pool:
-                answers = list(pool.map(lambda row: _collected(scm, row), allowed))
-            for row, answer in zip(allowed, answers, strict=True):
-                _take(svc, row, answer, result)
+                answers = _ahead(pool, lambda row: (row, _collected(scm, row)), allowed)
+                while some := list(islice(answers, STORED_TOGETHER)):
+                    _take(svc, some, result)
         last = rows[-1].ssl_id
         return result, last if last is not None and len(rows) == BATCH else 0
 
 
-def _room(svc: Services, wanted: int) -> int:
-    if svc.settings.certificate_limit is None:
-        return wanted
-    with svc.store.reading() as session:
-        return max(0, svc.settings.certificate_limit - certificates.licences_used(session, now=svc.clock()))
-
-
-def _within(svc: Services, rows: list[CertificateOrder], room: int) -> tuple[list[CertificateOrder], list[CertificateOrder]]:
+def _within(svc: Services, rows: Sequence[CertificateOrder]) -> tuple[list[CertificateOrder], list[CertificateOrder]]:
     """Who may be fetched: successors and reissues always, since they take a place that is counted (RULES D4); others while there is room."""
-    allowed: list[CertificateOrder] = []
-    waiting: list[CertificateOrder] = []
+    limit, now = svc.settings.certificate_limit, svc.clock()
+    if limit is None:
+        return list(rows), []
     with svc.store.reading() as session:
-        for row in rows:
-            if svc.settings.certificate_limit is None or certificates.takes_a_place(session, row.id, now=svc.clock()):
-                allowed.append(row)
-            elif room > 0:
-                room -= 1
-                allowed.append(row)
-            else:
-                waiting.append(row)
-    return allowed, waiting
+        room = max(0, limit - certificates.licences_used(session, now=now))
+        placed = certificates.taking_a_place(session, rows, now=now)
+    others = [row for row in rows if row.id not in placed]
+    waiting = {row.id for row in others[room:]}
+    return [row for row in rows if row.id not in waiting], others[room:]
+
+
+def _no_room(svc: Services) -> str:
+    return f"waits for a licence: the limit of {svc.settings.certificate_limit} certificates is reached"
+
+
+def _ahead(pool: ThreadPoolExecutor, act: Callable[[CertificateOrder], Answered], rows: Iterable[CertificateOrder]) -> Iterator[Answered]:
+    """The answers in the order of the rows. The pool goes on while one is stored, but not so far that a kill loses much."""
+    under_way: deque[Future[Answered]] = deque()
+    for row in rows:
+        under_way.append(pool.submit(act, row))
+        if len(under_way) > COLLECTED_AHEAD:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()
 
 
 def _collected(scm: ScmClient, row: CertificateOrder) -> bytes | CertflowError:
@@ -99,47 +123,79 @@ def _collected(scm: ScmClient, row: CertificateOrder) -> bytes | CertflowError:
         return error
 
 
-def _take(svc: Services, row: CertificateOrder, answer: bytes | CertflowError, result: Fetched) -> None:
-    """Store one answer of SCM, or say why there is nothing to store."""
-    if isinstance(answer, LoginError):
-        raise answer
-    if isinstance(answer, NotReadyError):
-        _mark_waiting(svc, [row], f"SCM has issued it but does not hand it out yet ({answer})", result)
-        return
-    if isinstance(answer, CertflowError):
-        result.failed.append(f"order {row.ssl_id} ({row.common_name}): {answer}")
-        return
-    try:
-        new, found = _checked(svc, row, answer)
-    except BadCertificateError as error:
-        _mark_waiting(svc, [row], f"not usable: {error}", None)
-        result.failed.append(f"order {row.ssl_id} ({row.common_name}): {error}")
-        return
-    now = svc.clock()
-    with svc.store.transaction() as session:
-        known = {one.sha256 for one in certificates.of_order(session, row.id)}
-        if not certificates.add(session, new, limit=svc.settings.certificate_limit, now=now):
-            orders.mark_waiting(session, row.id, f"waits for a licence: the limit of {svc.settings.certificate_limit} certificates is reached")
+def _take(svc: Services, answered: Sequence[Answered], result: Fetched) -> None:
+    """Store what can be stored, and say of each other answer why not. Raises: LoginError, after that."""
+    with svc.store.reading() as session:    # after SCM's answers: a reissue writes its submission before it asks SCM
+        sent = submissions.of_orders(session, [row.id for row, _ in answered])
+    usable: list[Checked] = []
+    waiting: dict[UUID, str] = {}
+    for row, answer in answered:
+        if isinstance(answer, NotReadyError):
+            waiting[row.id] = f"SCM has issued it but does not hand it out yet ({answer})"
             result.waiting += 1
-            return
-        orders.mark_waiting(session, row.id, new.held_because)
-        current = orders.order(session, row.id)
-        current.serial_number = new.serial_number
-        current.issued_at, current.expires_at = current.issued_at or new.not_before, current.expires_at or new.not_after
-        if new.sha256 not in known:
-            said = "; ".join(one.text for one in found)
-            orders.record_event(session, row.id, "fetched", f"serial {new.serial_number}" + (f"; {said}" if said else ""), now=now, run=this_run())
-            result.fetched += 1
-    for one in found:
-        log().warning("order %s (%s): %s", row.ssl_id, row.common_name, one.text)
-    if new.never_deliver:
-        result.failed.append(f"order {row.ssl_id} ({row.common_name}) is not delivered: {new.held_because}")
+        elif isinstance(answer, bytes):
+            try:
+                usable.append(_checked(svc, row, answer, sent.get(row.id, [])))
+            except BadCertificateError as error:
+                waiting[row.id] = f"not usable: {error}"
+                result.failed.append(f"order {row.ssl_id} ({row.common_name}): {error}")
+        elif not isinstance(answer, LoginError):
+            result.failed.append(f"order {row.ssl_id} ({row.common_name}): {answer}")
+    _mark_waiting(svc, waiting)
+    _store(svc, usable, result)
+    for _, answer in answered:
+        if isinstance(answer, LoginError):
+            raise answer
 
 
-def _checked(svc: Services, row: CertificateOrder, answer: bytes) -> tuple[Certificate, tuple[Finding, ...]]:
+def _store(svc: Services, checked: Sequence[Checked], result: Fetched) -> None:
+    """All in one transaction; when the database does not take them together, each by itself."""
+    try:
+        kept = _stored_together(svc, checked)
+    except SetupError:
+        raise
+    except (ConflictError, RejectedError) as error:
+        for one in checked if len(checked) > 1 else ():
+            _store(svc, [one], result)
+        if len(checked) == 1:
+            result.failed.append(f"order {checked[0].order.ssl_id} ({checked[0].order.common_name}): {error}")
+        return
+    for one, what in zip(checked, kept, strict=True):
+        result.fetched += what is Kept.ADDED
+        result.waiting += what is Kept.NO_ROOM
+        if what is Kept.NO_ROOM:
+            continue
+        for finding in one.found:
+            log().warning("order %s (%s): %s", one.order.ssl_id, one.order.common_name, finding.text)
+        if one.new.never_deliver:
+            result.failed.append(f"order {one.order.ssl_id} ({one.order.common_name}) is not delivered: {one.new.held_because}")
+
+
+def _stored_together(svc: Services, checked: Sequence[Checked]) -> list[Kept]:
+    """Certificates, their orders and what happened, in one transaction with the count of licences (RULES D4)."""
+    now, run = svc.clock(), this_run()
+    events: list[dict[str, Any]] = []
+    with svc.store.transaction() as session:
+        # Made anew for each try: a session that fails forgets what it was given.
+        kept = certificates.add(session, [one.new.model_copy() for one in checked], limit=svc.settings.certificate_limit, now=now)
+        rows = orders.by_ids(session, [one.order.id for one in checked])
+        for one, what in zip(checked, kept, strict=True):
+            row, new = rows[one.order.id], one.new
+            if what is Kept.NO_ROOM:
+                row.waiting_because = _no_room(svc)
+                continue
+            row.waiting_because, row.serial_number = new.held_because, new.serial_number
+            row.issued_at, row.expires_at = row.issued_at or new.not_before, row.expires_at or new.not_after
+            if what is Kept.ADDED:
+                said = "; ".join((f"serial {new.serial_number}", *(finding.text for finding in one.found)))
+                events.append(event(row.id, "fetched", said, now=now, run=run))
+        orders.record_events(session, events)
+    return kept
+
+
+def _checked(svc: Services, row: CertificateOrder, answer: bytes, sent: Sequence[Submission]) -> Checked:
     """The certificate as we store it, compared with what was asked (RULES D3). Raises: BadCertificateError."""
-    with svc.store.reading() as session:
-        ours = [one for one in submissions.of_order(session, row.id) if one.public_key_sha256][::-1]
+    ours = [one for one in sent if one.public_key_sha256][::-1]
     issued, owner = _with_our_key(answer, ours)
     wanted = ours[0].public_key_sha256 if ours else None
     facts = IssuedFacts(
@@ -152,13 +208,14 @@ def _checked(svc: Services, row: CertificateOrder, answer: bytes) -> tuple[Certi
     found = findings(certificate=facts, asked=asked, now=svc.clock()) if row.origin == ORDERED else ()
     never = owner is None and wanted is not None
     held = "; ".join(one.text for one in found if one.kind == HOLD or (one.kind == NEVER and never))
-    return Certificate(
+    new = Certificate(
         order_id=row.id, submission_id=owner.id if owner else None, serial_number=issued.serial_number, sha256=issued.sha256,
         public_key_sha256=issued.public_key_sha256, names=list(issued.names), issuer=issued.issuer, key_algorithm=issued.key_algorithm,
         key_size=str(issued.key_size), extended_key_usage=list(issued.extended_key_usages), not_before=issued.not_before,
         not_after=issued.not_after, pem=issued.pem, chain_pem=issued.chain_pem, fetched_at=svc.clock(), held_because=held or None,
         never_deliver=never, flags=[one.text for one in found if one.kind not in {HOLD, NEVER}],
-    ), found
+    )
+    return Checked(order=row, new=new, found=found)
 
 
 def _with_our_key(answer: bytes, ours: list[Submission]) -> tuple[pki.IssuedCertificate, Submission | None]:
@@ -175,9 +232,9 @@ def _with_our_key(answer: bytes, ours: list[Submission]) -> tuple[pki.IssuedCert
         raise wrong or error from None
 
 
-def _mark_waiting(svc: Services, rows: Sequence[CertificateOrder], because: str, result: Fetched | None) -> None:
+def _mark_waiting(svc: Services, because: Mapping[UUID, str]) -> None:
+    if not because:
+        return
     with svc.store.transaction() as session:
-        for row in rows:
-            orders.mark_waiting(session, row.id, because)
-    if result is not None:
-        result.waiting += len(rows)
+        for id_, row in orders.by_ids(session, because).items():
+            row.waiting_because = because[id_]

@@ -3,11 +3,13 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.records import ReportWindow
-from models.windows import FIRST_DAY, around, changed_since, halved, whole
+from models.windows import around, changed_since, halved, whole
+from tasks.importing import MOST_FAILURES
 
 NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -76,13 +78,16 @@ def test_a_single_day_and_a_window_without_ends_have_no_halves() -> None:
         assert halved(window) is None
 
 
-def test_many_years_are_cut_at_the_last_one_where_most_orders_are() -> None:
-    """DESIGN 5"""
-    window = whole(NOW)
-    assert span(window) == (FIRST_DAY, date(2026, 4, 2))
-    halves = halved(window)
-    assert halves is not None
-    assert [span(half) for half in halves] == [(FIRST_DAY, date(2025, 4, 2)), (date(2025, 4, 3), date(2026, 4, 2))]
+@pytest.mark.parametrize("most_days", [1, 31, 366])
+def test_a_server_that_reports_few_days_at_once_is_understood_before_we_give_up(most_days: int) -> None:
+    """RULES S3: an import ends after 20 failures in a row"""
+    waiting, in_a_row, most = [whole(NOW)], 0, 0
+    while waiting:
+        first, last = span(window := waiting.pop())
+        in_a_row = in_a_row + 1 if (last - first).days >= most_days else 0
+        most = max(most, in_a_row)
+        waiting += reversed(halved(window) or ()) if in_a_row else ()
+    assert 0 < most < MOST_FAILURES
 
 
 def test_a_whole_import_never_ends_before_it_begins() -> None:

@@ -22,6 +22,9 @@ from tasks.adapters.store.rows import differing, event, new_row
 UPSERT_LOCK = 0x75707372
 """PostgreSQL advisory lock, per account. SQLite's writers are one after the other anyway."""
 
+ALL_AT_ONCE = MappingProxyType({"render_nulls": True})
+"""Without it, rows that lack different values are inserted by a statement each."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Upserted:

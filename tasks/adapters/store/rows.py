@@ -22,6 +22,19 @@ def event(order_id: UUID, kind: str, detail: str, *, now: datetime, run: str | N
     return {"order_id": order_id, "at": now, "kind": kind, "detail": detail[:2000], "flow_run_id": run, "requested_by": by}
 
 
+def new_row(account: str, record: OrderRecord, status: OrderStatus, *, now: datetime) -> dict[str, Any]:
+    """An order that SCM holds and we did not know."""
+    row = _copied(record)
+    own = {name: value for name, value in _own_words(record).items() if value is not None}
+    return row | {
+        "common_name": "", "subject_alternative_names": [], "custom_fields": {}, "external_requester_emails": [],
+        "key_algorithm": None, "key_size": None, "comments": None,
+    } | own | {
+        "id": uuid4(), "account": account, "ssl_id": record.ssl_id, "status": status.value, "origin": IMPORTED,
+        "certificate_profile_id": record.profile_id, "certificate_profile_name": record.profile_name, "created_at": now, "changed_at": now,
+    }
+
+
 def differing(row: CertificateOrder, record: OrderRecord, status: OrderStatus | None) -> dict[str, Any]:
     """What SCM says otherwise than the row. What a record lacks differs in nothing."""
     facts = _copied(record)
@@ -55,23 +68,8 @@ def _own_words(record: OrderRecord) -> dict[str, Any]:
     }
 
 
-def new_row(account: str, record: OrderRecord, status: OrderStatus, *, now: datetime) -> dict[str, Any]:
-    """An order that SCM holds and we did not know."""
-    row = _copied(record)
-    own = {name: value for name, value in _own_words(record).items() if value is not None}
-    return row | {
-        "common_name": "", "subject_alternative_names": [], "custom_fields": {}, "external_requester_emails": [],
-        "key_algorithm": None, "key_size": None, "comments": None,
-    } | own | {
-        "id": uuid4(), "account": account, "ssl_id": record.ssl_id, "status": status.value, "origin": IMPORTED,
-        "certificate_profile_id": record.profile_id, "certificate_profile_name": record.profile_name, "created_at": now, "changed_at": now,
-    }
-
-
 def _same_day(ours: Any, theirs: Any) -> bool:
     """A date without a time says nothing new about a moment that is at most a day away (contract 3)."""
     if not isinstance(ours, datetime) or not isinstance(theirs, datetime):
         return False
     return theirs.time() == time() and abs(ours - theirs) <= timedelta(days=1)
-
-

@@ -1,5 +1,6 @@
 """Queries and steps of submissions: plan, claim, record (RULES E1 to E6). A status moves by compare-and-set only."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -34,6 +35,14 @@ def by_request(session: Session, account: str, request_id: str, scope: str = "")
 def of_order(session: Session, order_id: UUID) -> list[Submission]:
     """An order's submissions, oldest first."""
     return list(session.exec(select(Submission).where(Submission.order_id == order_id).order_by(col(Submission.created_at))))
+
+
+def of_orders(session: Session, order_ids: Iterable[UUID]) -> dict[UUID, list[Submission]]:
+    """The submissions of many orders, each order's oldest first."""
+    found: dict[UUID, list[Submission]] = defaultdict(list)
+    for one in session.exec(select(Submission).where(col(Submission.order_id).in_(list(order_ids))).order_by(col(Submission.created_at))):
+        found[one.order_id].append(one)
+    return found
 
 
 def unsettled(session: Session, account: str, status: SubmissionStatus, order_ids: Iterable[UUID] | None = None) -> list[Submission]:

@@ -10,6 +10,7 @@ import pytest
 from models.orders import Certificate
 from models.status import OrderStatus
 from tasks.adapters.store import Store, certificates
+from tasks.adapters.store.certificates import Kept
 
 Make = Callable[..., UUID]
 Leaf = Callable[..., Certificate]
@@ -19,7 +20,7 @@ DAY = timedelta(days=1)
 
 def add(store: Store, new: Certificate, *, now: datetime, limit: int | None = None) -> bool:
     with store.transaction() as session:
-        return certificates.add(session, new, limit=limit, now=now)
+        return certificates.add(session, [new], limit=limit, now=now) != [Kept.NO_ROOM]
 
 
 def used(store: Store, now: datetime) -> int:

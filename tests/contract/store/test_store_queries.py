@@ -119,7 +119,7 @@ def test_an_imported_row_gives_way_to_the_order_that_was_in_doubt(
     """RULES E3: one order, one row, with all that happened and was fetched."""
     row, ours = imported(7), order(status=OrderStatus.SUBMITTING)
     with store.transaction() as session:
-        certificates.add(session, certificate(row, 1), limit=None, now=now)
+        certificates.add(session, [certificate(row, 1)], limit=None, now=now)
         orders.record_event(session, row, "imported", now=now, run=None)
         orders.record_event(session, ours, "submitting", now=now + timedelta(1), run=None)
     for _ in range(2):

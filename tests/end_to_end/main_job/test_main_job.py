@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -69,7 +70,8 @@ def is_a_sentence(text: str | None) -> bool:
 def refusals(installation: Any, delivered: Any) -> dict[str, dict[str, Any]]:
     """Every nonsense, run at the same time."""
     assert delivered
-    found = installation.runs(*(("order-certificate", installation.wish(**{"common_name": "nonsense.example.com", **wrong})) for wrong in NONSENSE.values()))
+    wishes = [installation.wish(**{"common_name": "nonsense.example.com", **wrong}) for wrong in NONSENSE.values()]
+    found = installation.runs(*(("order-certificate", wish) for wish in wishes))
     return dict(zip(NONSENSE, found, strict=True))
 
 
@@ -78,7 +80,7 @@ def test_a_form_asks_in_the_order_of_the_design_and_describes_each_field(install
     """DESIGN 4"""
     properties = installation.up.deployment(deployment)["parameter_openapi_schema"]["properties"]
     assert sorted(properties, key=lambda name: properties[name]["position"]) == NAMES[deployment]
-    assert [name for name in properties if not re.match(r"[A-Z`].*\.$", properties[name].get("description", ""))] == []
+    assert [name for name in properties if not re.match(r"[A-Z0-9`].*\.$", properties[name].get("description", ""))] == []
 
 
 def test_a_form_offers_what_can_be_chosen(installation: Any) -> None:
@@ -200,7 +202,7 @@ def test_runs_are_scheduled_weekly_and_daily(installation: Any) -> None:
         })
         times[name] = sorted({datetime.fromisoformat(run["expected_start_time"]) for run in found if run["parameters"] == {"account": "default"}})
     weekly = times["sync-reference-data"]
-    assert {later - earlier for earlier, later in zip(weekly, weekly[1:], strict=False)} == {timedelta(days=7)}
+    assert {later - earlier for earlier, later in pairwise(weekly)} == {timedelta(days=7)}
     daily = [moment for moment in times["poll-orders"] if (moment.hour, moment.minute) == (4, 30)]
     assert daily
     assert daily[0] - datetime.now(UTC) < timedelta(days=1)
