@@ -176,8 +176,7 @@ def _stored_together(svc: Services, checked: Sequence[Checked]) -> list[Kept]:
     now, run = svc.clock(), this_run()
     events: list[dict[str, Any]] = []
     with svc.store.transaction() as session:
-        # Made anew for each try: a session that fails forgets what it was given.
-        kept = certificates.add(session, [one.new.model_copy() for one in checked], limit=svc.settings.certificate_limit, now=now)
+        kept = certificates.add(session, [one.new for one in checked], limit=svc.settings.certificate_limit, now=now)
         rows = orders.by_ids(session, [one.order.id for one in checked])
         for one, what in zip(checked, kept, strict=True):
             row, new = rows[one.order.id], one.new

@@ -88,13 +88,12 @@ class _Job:
     def changes(self, since: datetime) -> None:
         """Four windows, and details of a few open orders that they do not hold."""
         with self.svc.store.reading() as session:
-            open_orders = orders.open_orders(session, self.wish.account)
-        oldest = next((one.requested_at for one in open_orders if one.requested_at), None)
+            open_ids, oldest = orders.open_ids(session, self.wish.account)
         seen: set[int] = set()
         for window in changed_since(since, self.svc.clock(), oldest_open=oldest):
             self._halving(window, seen=seen)
-        missing = [one.ssl_id for one in open_orders if one.ssl_id is not None and one.ssl_id not in seen]
-        self.store(self.scm.details(ssl_id) for ssl_id in missing[:MOST_MISSING_DETAILS])
+        missing = islice((ssl_id for ssl_id in open_ids if ssl_id not in seen), MOST_MISSING_DETAILS)
+        self.store(self.scm.details(ssl_id) for ssl_id in missing)
 
     def everything(self) -> None:
         """All windows by request date; one that a killed import finished within the last day is not asked for again."""
@@ -154,8 +153,7 @@ class _Job:
     def window(self, window: ReportWindow, seen: set[int] | None, *, undated: bool = False) -> None:
         """Stream one report into the store, or only its rows without a request date. One that can be halved is not asked for with patience."""
         told: Callable[[str], None] = log().debug if undated else self.read.unreadable.append    # the same rows were told before
-        rows = self.scm.report(window, unreadable=told, patient=halved(window) is None)
-        self.store((row for row in rows if row.requested_at is None) if undated else rows, seen)
+        self.store(self.scm.report(window, unreadable=told, patient=halved(window) is None, undated=undated), seen)
 
     def store(self, rows: Iterable[OrderRecord], seen: set[int] | None = None) -> None:
         """Upsert rows in batches; nothing of the account's size stays in memory."""

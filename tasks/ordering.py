@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from models.checks import FRESH_FOR, CheckedOrder, check_order
-from models.errors import CertflowError, InputError, RejectedError
+from models.errors import CertflowError, ConflictError, InputError, RejectedError
 from models.names import check_live_name, live_name
 from models.orders import ORDERED, CertificateOrder, Submission
 from models.parameters import OrderParameters
@@ -51,13 +51,22 @@ def plan(wish: OrderParameters) -> Planned:
         if against := checked.against(send_anyway=wish.send_anyway):
             raise InputError("refused, nothing was sent: " + "; ".join(against), problems=tuple(against))
         notes = tuple(checked.said(send_anyway=wish.send_anyway))
-        with svc.store.transaction() as session:
-            name = _live_name(session, wish, checked)
-            if wish.check_only:
-                return Planned(notes=notes)
-            if earlier := _earlier(session, wish, request_id):    # somebody was faster under the same id
-                return earlier
-            return _write(session, wish, checked, request_id=request_id, name=name, csr=csr, notes=notes, now=svc.clock())
+        assert checked.names is not None  # noqa: S101 - unreadable names were refused before
+        name = check_live_name(wish.live_name) if wish.live_name else live_name(checked.names.common_name)
+        try:
+            with svc.store.transaction() as session:
+                _one_after_the_other(session, name)
+                if not wish.check_only and (earlier := _earlier(session, wish, request_id)):    # somebody was faster under the same id
+                    return earlier
+                _refuse_held(session, name)
+                if wish.check_only:
+                    return Planned(notes=notes)
+                return _write(session, wish, checked, request_id=request_id, name=name, csr=csr, notes=notes, now=svc.clock())
+        except ConflictError:    # the same id at the same moment for another live name
+            with svc.store.reading() as session:
+                if earlier := _earlier(session, wish, request_id):
+                    return earlier
+            raise
 
 
 def _earlier(session: Session, wish: OrderParameters, request_id: str) -> Planned | None:
@@ -94,19 +103,20 @@ def _judged(svc: Services, wish: OrderParameters, defaults: dict[str, object], c
     )
 
 
-def _live_name(session: Session, wish: OrderParameters, checked: CheckedOrder) -> str:
-    """The live name of a new order. Raises: InputError when a living order of ours holds it (RULES D2)."""
-    assert checked.names is not None  # noqa: S101 - unreadable names were refused before
-    name = check_live_name(wish.live_name) if wish.live_name else live_name(checked.names.common_name)
-    if session.get_bind().dialect.name == "postgresql":    # two orders for one live name at once: one after the other
+def _one_after_the_other(session: Session, name: str) -> None:
+    """Two orders for one live name at once: the second sees what the first wrote. SQLite's writers wait for each other anyway."""
+    if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
+
+
+def _refuse_held(session: Session, name: str) -> None:
+    """Raises: InputError when a living order of ours holds the live name (RULES D2)."""
     for holder in orders.holder_of(session, name):
         if holder.status in LIVING:
             raise InputError(
                 f"live name {name} is held by order {holder.ssl_id or holder.id} of account {holder.account} ({holder.status}): "
                 "renew that order, or give another live_name"
             )
-    return name
 
 
 def _write(
@@ -166,7 +176,7 @@ def sentence(planned: Planned) -> str:
     next_one = next_look(svc.clock())
     name = order.common_name
     known = {
-        OrderStatus.PLANNED: f"{name} is planned and not sent yet ({error}); {next_one} and sends it",
+        OrderStatus.PLANNED: f"{name} is planned and not sent yet{f' ({error})' if error else ''}; {next_one} and sends it",
         OrderStatus.SUBMITTING: f"{name} is in doubt: {error or 'the answer of SCM is not known'}; {next_one} and finds it by its marker",
         OrderStatus.SUBMITTED: f"SCM took {name} as {order.ssl_id}; {next_one}",
         OrderStatus.REQUESTED: f"{name} ({order.ssl_id}) waits for approval in SCM by an administrator; {next_one}",

@@ -41,8 +41,8 @@ def settle(account: str, order_ids: Sequence[UUID] | None = None) -> Settled:
         if not doubtful:
             return Settled()
         with svc.scm(account) as scm:
-            found = _reported(scm, doubtful)
-            outcomes = [_outcome(svc, scm, one, found) for one in doubtful]
+            found, unread = _reported(scm, doubtful)
+            outcomes = [_outcome(svc, scm, one, found, unread) for one in doubtful]
     stay = tuple(text for kind, text in outcomes if kind == "in doubt")
     for text in stay:
         log().warning(text)
@@ -51,22 +51,28 @@ def settle(account: str, order_ids: Sequence[UUID] | None = None) -> Settled:
     )
 
 
-def _reported(scm: ScmClient, doubtful: Iterable[Submission]) -> dict[int, OrderRecord]:
-    """What SCM reports of the days around the claims; days that touch share one call."""
+def _reported(scm: ScmClient, doubtful: Iterable[Submission]) -> tuple[dict[int, OrderRecord], str]:
+    """What SCM reports of the days around the claims, and why not all of it could be read, if so; days that touch share one call."""
     days = sorted({one.claimed_at.date() for one in doubtful if one.claimed_at})
     found: dict[int, OrderRecord] = {}
+    unread = ""
     while days:
         first = last = days.pop(0)
         while days and days[0] <= last + 3 * DAY:
             last = days.pop(0)
-        found |= {row.ssl_id: row for row in scm.report(ReportWindow(by="request", first=first - DAY, last=last + DAY))}
-    return found
+        try:
+            found |= {row.ssl_id: row for row in scm.report(ReportWindow(by="request", first=first - DAY, last=last + DAY))}
+        except LoginError:
+            raise
+        except CertflowError as error:    # the list may find it all the same
+            unread = str(error)
+    return found, unread
 
 
-def _outcome(svc: Services, scm: ScmClient, doubtful: Submission, reported: dict[int, OrderRecord]) -> tuple[str, str]:
+def _outcome(svc: Services, scm: ScmClient, doubtful: Submission, reported: dict[int, OrderRecord], unread: str) -> tuple[str, str]:
     """What became of one submission: adopted, absent, in doubt with a sentence, or settled by somebody else meanwhile."""
     try:
-        return _look(svc, scm, doubtful, reported)
+        return _look(svc, scm, doubtful, reported, unread)
     except ConflictError:
         return "settled meanwhile", ""
     except LoginError:
@@ -75,24 +81,30 @@ def _outcome(svc: Services, scm: ScmClient, doubtful: Submission, reported: dict
         return "in doubt", f"order {doubtful.order_id} stays in doubt: {error}"
 
 
-def _look(svc: Services, scm: ScmClient, doubtful: Submission, reported: dict[int, OrderRecord]) -> tuple[str, str]:
+def _look(svc: Services, scm: ScmClient, doubtful: Submission, reported: dict[int, OrderRecord], unread: str) -> tuple[str, str]:
     with svc.store.reading() as session:
         order = orders.order(session, doubtful.order_id)
     assert doubtful.claimed_at is not None  # noqa: S101 - a claim has its moment
     candidates = dict(reported)
-    if not _matches(svc, doubtful, candidates.values()):
+    if not _marked(svc, doubtful, candidates.values()):
         candidates |= _listed(svc, scm, order, doubtful.claimed_at, known=candidates)
-    matches = _matches(svc, doubtful, candidates.values())
+    marked = _marked(svc, doubtful, candidates.values())
+    matches = [row for row in marked if _since_claim(row, doubtful)]
     if len(matches) == 1:
         _adopt(svc, doubtful, matches[0], how="found again by its marker")
         return "adopted", ""
     if matches:
         return _doubt(svc, doubtful, f"SCM holds it {len(matches)} times, as {', '.join(str(row.ssl_id) for row in matches)}: decline or revoke "
                       f"all but one there, then `python -m deployments settle {order.id} --adopt SSL_ID`")
+    if marked:
+        return _doubt(svc, doubtful, f"SCM holds {', '.join(str(row.ssl_id) for row in marked)} with our marker, but requested long before it was "
+                      f"sent: look there, then `python -m deployments settle {order.id} --adopt SSL_ID`, or `--send-again` if that is not it")
     unexplained = _unexplained(svc, order, doubtful, candidates.values())
     if unexplained:
         return _doubt(svc, doubtful, f"SCM holds {', '.join(str(id_) for id_ in unexplained)} of the same name, organization and profile without a "
                       f"marker: `python -m deployments settle {order.id} --adopt SSL_ID`, or `--send-again` if that is not it")
+    if unread:
+        return _doubt(svc, doubtful, f"SCM's list does not show it, and its report cannot be read: {unread}")
     return _absent(svc, order, doubtful)
 
 
@@ -108,23 +120,27 @@ def _listed(svc: Services, scm: ScmClient, order: CertificateOrder, claimed_at: 
     return {id_: scm.details(id_) for id_ in ids if id_ not in explained | older}
 
 
-def _matches(svc: Services, doubtful: Submission, rows: Iterable[OrderRecord]) -> list[OrderRecord]:
-    """RULES E3: the marker, requested not earlier than a day before the claim, not linked to another submission."""
-    marked = [row for row in rows if marked_by(row.comments) == doubtful.id and _since_claim(row, doubtful)]
+def _marked(svc: Services, doubtful: Submission, rows: Iterable[OrderRecord]) -> list[OrderRecord]:
+    """Orders with the marker that are not linked to another submission (RULES E3)."""
+    marked = [row for row in rows if marked_by(row.comments) == doubtful.id]
     with svc.store.reading() as session:
         linked = submissions.linked_ssl_ids(session, doubtful.account, [row.ssl_id for row in marked])
     return [row for row in marked if row.ssl_id not in linked]
 
 
 def _unexplained(svc: Services, order: CertificateOrder, doubtful: Submission, rows: Iterable[OrderRecord]) -> list[int]:
-    """Orders like ours since the claim that carry nobody's marker and belong to no submission (RULES E4)."""
+    """Orders like ours since the claim that carry nobody's marker and belong to no submission (RULES E4).
+
+    One that an import knew before ours was even planned explains itself.
+    """
     alike = [
         row.ssl_id for row in rows
         if (row.common_name or "").lower() == order.common_name and row.organization_id in {order.organization_id, None}
         and row.profile_id in {order.certificate_profile_id, None} and marked_by(row.comments) is None and _since_claim(row, doubtful)
     ]
     with svc.store.reading() as session:
-        return sorted(set(alike) - submissions.linked_ssl_ids(session, order.account, alike))
+        earlier = {id_ for id_, row in orders.by_ssl_ids(session, order.account, alike).items() if row.created_at < order.created_at}
+        return sorted(set(alike) - earlier - submissions.linked_ssl_ids(session, order.account, alike))
 
 
 def _since_claim(row: OrderRecord, doubtful: Submission) -> bool:

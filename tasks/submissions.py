@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
+from sqlmodel import Session
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from models.errors import AmbiguousError, CertflowError, ConflictError, LoginError, RejectedError, TransientError
 from models.marker import with_marker
 from models.names import names_to_send
-from models.orders import CertificateOrder, Submission
+from models.orders import IMPORTED, CertificateOrder, Submission
 from models.records import Enrolled, EnrollRequest
 from models.status import SubmissionStatus
 from tasks import keys
@@ -61,7 +63,7 @@ def _send(svc: Services, scm: ScmClient, order: CertificateOrder, submission_id:
         _plan_again(svc, submission_id, error)
         return SubmissionStatus.PLANNED
     except RejectedError as error:
-        if error.status in TURNED_AWAY or (isinstance(error, LoginError) and error.status is None):
+        if error.status in TURNED_AWAY or (isinstance(error, LoginError) and error.code is None):    # not SCM's code: it was not sent
             _plan_again(svc, submission_id, error)
             raise
         with svc.store.transaction() as session:
@@ -91,16 +93,36 @@ def request_for(order: CertificateOrder, submission: Submission) -> EnrollReques
 
 
 def _remember(svc: Services, submission_id: UUID, answer: Enrolled) -> None:
-    """Write down SCM's numbers. While the database is away this waits for it: the numbers exist only here and at SCM."""
+    """Write down SCM's numbers. While the database is away, or an import writes the same order, this tries again: the numbers exist
+    only here and at SCM. Raises: AmbiguousError when they belong to no order that still waits for them."""
     log().info("SCM took submission %s as %s", submission_id, answer.ssl_id)
+    left_over = ""
     for attempt in Retrying(
-        retry=retry_if_exception_type(TransientError), stop=stop_after_delay(120), wait=wait_exponential(max=10), reraise=False,
-        retry_error_callback=_left_to_settling,
+        retry=retry_if_exception_type((TransientError, ConflictError)), stop=stop_after_delay(120), wait=wait_exponential(max=10),
+        reraise=False, retry_error_callback=_left_to_settling,
     ):
         with attempt, svc.store.transaction() as session:
-            submissions.submitted(
-                session, submission_id, ssl_id=answer.ssl_id, renew_id=answer.renew_id, now=svc.clock(), run=this_run(),
-            )
+            left_over = _write_down(session, submission_id, answer, now=svc.clock())
+    if left_over:
+        raise AmbiguousError(left_over)
+
+
+def _write_down(session: Session, submission_id: UUID, answer: Enrolled, *, now: datetime) -> str:
+    """SCM's numbers into our books; a sentence when a person or a poll settled the submission otherwise before they came."""
+    sent = submissions.submission(session, submission_id)
+    order = orders.order(session, sent.order_id)
+    holder = orders.by_ssl_ids(session, sent.account, [answer.ssl_id]).get(answer.ssl_id)
+    if order.ssl_id == answer.ssl_id:
+        order.renew_id = answer.renew_id or order.renew_id
+        return ""
+    if sent.status == SubmissionStatus.SUBMITTING and (holder is None or holder.origin == IMPORTED):
+        orders.give_way(session, sent.account, answer.ssl_id, to=order.id)
+        submissions.submitted(session, sent.id, ssl_id=answer.ssl_id, renew_id=answer.renew_id, now=now, run=this_run())
+        return ""
+    left_over = f"SCM took order {order.id} ({order.common_name}) as {answer.ssl_id}, but here it is {order.status}" + (
+        f" as {order.ssl_id}" if order.ssl_id else "") + f": decline or revoke {answer.ssl_id} in SCM if it is not wanted"
+    orders.record_event(session, order.id, "needs attention", left_over, now=now, run=this_run())
+    return left_over
 
 
 def _left_to_settling(_state: object) -> None:

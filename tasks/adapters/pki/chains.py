@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -146,8 +147,12 @@ def _issuers(certificate: x509.Certificate, certificates: list[x509.Certificate]
 
 def _signed(certificate: x509.Certificate, by: x509.Certificate) -> bool:
     """By name and by signature."""
-    if certificate.issuer != by.subject:
-        return False
+    return certificate.issuer == by.subject and _verifies(certificate, by)
+
+
+@lru_cache(maxsize=256)
+def _verifies(certificate: x509.Certificate, by: x509.Certificate) -> bool:
+    """Remembered: the certificates of an account share the upper part of their chain, and checking it costs more than all else."""
     try:
         certificate.verify_directly_issued_by(by)
     except (InvalidSignature, *UNREADABLE):

@@ -41,16 +41,19 @@ class OrderCalls:
         )
 
     def report(
-        self, window: ReportWindow, *, unreadable: Callable[[str], None] = logger.warning, patient: bool = True
+        self, window: ReportWindow, *, unreadable: Callable[[str], None] = logger.warning, patient: bool = True, undated: bool = False
     ) -> Iterator[OrderRecord]:
         """The orders of a window, streamed (contract 5.17). The last day is covered whole; a few orders of the next one may come too.
 
         A row that cannot be read is told to `unreadable`, with its id and the reason, and does not end the report; a row with a date that
         cannot be read is told and yielded without it. Raises: RejectedError with SCM's reason, TransientError for a report that breaks off,
-        maybe after some rows; not `patient`, it is hardly repeated, for a caller that can ask for less at once.
+        maybe after some rows; not `patient`, it is hardly repeated, for a caller that can ask for less at once. `undated` leaves out the rows
+        that have a request date.
         """
         deadline = None if patient else IMPATIENT
-        return report.rows(self._calls, window, admin_host=self._admin_host, unreadable=unreadable, deadline=deadline)
+        return report.rows(
+            self._calls, window, admin_host=self._admin_host, unreadable=unreadable, undated=undated, deadline=deadline,
+        )
 
     def details(self, ssl_id: int) -> OrderRecord:
         """An order's details (contract 5.7). Raises: NotFoundError."""

@@ -18,7 +18,8 @@ DATE_ATTRIBUTES = MappingProxyType({"revocation": 2, "expiry": 3, "request": 4, 
 
 
 def rows(
-    calls: Calls, window: ReportWindow, *, admin_host: bool, unreadable: Callable[[str], None], deadline: float | None = None
+    calls: Calls, window: ReportWindow, *, admin_host: bool, unreadable: Callable[[str], None], undated: bool = False,
+    deadline: float | None = None,
 ) -> Iterator[OrderRecord]:
     """The orders of a window; see `ScmClient.report`."""
     call = Call(
@@ -30,7 +31,9 @@ def rows(
         try:
             for row in report.rows():
                 # Rows of a report that has failed by now mean nothing.
-                if _is_done(report.others.get("statusCode", DONE)) and (record := _record(row, unreadable)) is not None:
+                if not _is_done(report.others.get("statusCode", DONE)) or (undated and _has_request_date(row)):
+                    continue
+                if (record := _record(row, unreadable)) is not None:
                     yield record
         except Unreadable as reason:
             raise calls.unreadable(call, reason) from None
@@ -66,6 +69,14 @@ def _body(window: ReportWindow, *, admin_host: bool) -> dict[str, Any]:
     if window.common_name:
         body["commonName"] = window.common_name
     return body
+
+
+def _has_request_date(row: Any) -> bool:
+    """Known without making a record of the row, which takes several times as long."""
+    try:
+        return isinstance(row, dict) and values.moment(row, "requested") is not None
+    except Unreadable:
+        return False
 
 
 def _record(row: Any, unreadable: Callable[[str], None]) -> OrderRecord | None:

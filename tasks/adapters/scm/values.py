@@ -40,6 +40,8 @@ def text(row: Row, *names: str, most: int = LONGEST_TEXT) -> str | None:
     """The first of the fields that has a value, as a text without outer blanks, cut to `most` characters."""
     for name in names:
         value = row.get(name)
+        if value is None:
+            continue
         if not isinstance(value, str):
             if not isinstance(value, (int, float)) or isinstance(value, bool):
                 continue

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, text, update
+from sqlalchemy import delete, func, insert, text, update
 from sqlmodel import Session, col, select
 
 from models.choosing import as_id
@@ -82,6 +82,17 @@ def open_orders(session: Session, account: str, *, most: int | None = None) -> l
             col(CertificateOrder.deleted_at).is_(None),
         ).order_by(col(CertificateOrder.requested_at)).limit(most)
     ))
+
+
+def open_ids(session: Session, account: str) -> tuple[list[int], datetime | None]:
+    """SCM's ids of the orders of `open_orders`, and when the first of them was requested; without the rows, which may be many."""
+    found = session.exec(
+        select(CertificateOrder.ssl_id, CertificateOrder.requested_at).where(
+            CertificateOrder.account == account, col(CertificateOrder.status).in_(OPEN_AT_SCM), col(CertificateOrder.ssl_id).is_not(None),
+            col(CertificateOrder.deleted_at).is_(None),
+        ).order_by(col(CertificateOrder.requested_at))
+    ).all()
+    return [id_ for id_, _ in found if id_ is not None], next((at for _, at in found if at), None)
 
 
 def named(session: Session, account: str, name: str) -> list[CertificateOrder]:
@@ -189,13 +200,16 @@ def update_from(
 
 
 def give_way(session: Session, account: str, ssl_id: int, *, to: UUID) -> None:
-    """Let an imported row with this SCM id become part of the order `to`, which was in doubt and is adopted now."""
+    """Let an imported row with this SCM id become part of the order `to`, which was in doubt and is adopted now.
+
+    Its certificates go: nobody compared them with what was ordered (RULES D3), and they are fetched again.
+    """
     row = by_ssl_ids(session, account, [ssl_id]).get(ssl_id)
     if row is None or row.id == to:
         return
     if row.origin != IMPORTED:
         raise ConflictError(f"{ssl_id} is linked to order {row.id} already")
-    session.execute(update(Certificate).where(col(Certificate.order_id) == row.id).values(order_id=to))
+    session.execute(delete(Certificate).where(col(Certificate.order_id) == row.id))
     session.execute(update(OrderEvent).where(col(OrderEvent.order_id) == row.id).values(order_id=to))
     session.execute(update(CertificateOrder).where(col(CertificateOrder.predecessor_id) == row.id).values(predecessor_id=to))
     session.delete(row)

@@ -161,7 +161,7 @@ def installation(
     line = sandbox.line
     env = {
         "HOME": str(folder / "user"), "CERTFLOW_HOME": str(folder / "certflow"), "VAULT_ADDR": line["vault"], "VAULT_TOKEN": line["vault_token"],
-        "CERTFLOW_GRACE_SECONDS": "1", "CERTFLOW_ACCOUNTS": "default,cloud",
+        "CERTFLOW_GRACE_SECONDS": "1", "CERTFLOW_ACCOUNTS": "default,cloud", "PREFECT_RUNNER_POLL_FREQUENCY": "1",
     }
     (folder / "user").mkdir()
     logins = {"default": {"base_url": line["scm"], **line["account"]}, "cloud": {"base_url": line["scm_admin"], **line["client"]}}

@@ -1,15 +1,26 @@
 """A world for stories: sandbox SCM, pretend Vault, an empty SQLite database, the account connected. Flows run as plain functions."""
 
+import multiprocessing
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import hvac
+import psycopg
 import pytest
 from sqlmodel import select
 
+from flows.poll_orders import poll_orders
 from flows.sync_reference_data import sync_reference_data
+from models.errors import CertflowError
 from models.orders import Certificate, CertificateOrder, OrderEvent, Submission
 from tasks import services
 
@@ -55,6 +66,23 @@ class World:
             return self.keys()
         except hvac.exceptions.InvalidPath:
             return []
+
+    def poll_until(self, ready: Callable[[], bool], seconds: float = 20) -> None:
+        """Poll, whatever it says, until it is so."""
+        deadline = datetime.now(UTC) + timedelta(seconds=seconds)
+        said: object = "nothing"
+        while datetime.now(UTC) < deadline:
+            try:
+                said = poll_orders.fn()
+            except CertflowError as error:
+                said = error
+            if ready():
+                return
+        raise AssertionError(f"it did not happen, the last poll said: {said}")
+
+    def deliver(self, *names: str) -> None:
+        """Poll until these are delivered."""
+        self.poll_until(lambda: all((found := self.certificate_or_none(name)) and found.delivered_at for name in names))
 
     def events(self, common_name: str) -> list[str]:
         order = self.order(common_name)
@@ -110,4 +138,77 @@ def order() -> Callable[..., Any]:
         return order_certificate.fn(**{
             "common_name": common_name, "organization": ORGANIZATION, "certificate_profile": PROFILE, "key_algorithm": "EC", **more,
         })
+    return act
+
+
+@pytest.fixture(scope="session")
+def postgres_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server for the whole session, without fsync; the address of its first database."""
+    found = shutil.which("pg_config")
+    programs = Path(subprocess.run([found, "--bindir"], capture_output=True, text=True, check=True).stdout.strip()) if found else None
+    if programs is None or not (programs / "initdb").exists():
+        if "postgres" in os.environ.get("CERTFLOW_TEST_REQUIRE", "").split(","):
+            pytest.fail("CERTFLOW_TEST_REQUIRE names postgres, but its server programs are not where `pg_config --bindir` says")
+        pytest.skip("needs PostgreSQL's server programs, where `pg_config --bindir` says")
+    folder = Path(tempfile.mkdtemp(prefix="certflow-stories-"))    # PostgreSQL refuses to run as root, and pytest's folders are closed to others
+    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if user:
+        shutil.chown(folder, "postgres")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def run(program: str, *options: str) -> None:
+        with (tmp_path_factory.getbasetemp() / f"{program}.out").open("wb") as output:    # a pipe would stay open while the server runs
+            subprocess.run([*user, str(programs / program), *options], stdout=output, stderr=output, cwd=folder, timeout=120, check=True)
+
+    data = str(folder / "data")
+    run("initdb", "-D", data, "-U", "certflow", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
+    run("pg_ctl", "start", "-w", "-D", data, "-l", str(folder / "log"), "-o", f"-F -h 127.0.0.1 -p {port} -k {folder}")
+    yield f"postgresql://certflow@127.0.0.1:{port}/postgres"
+    run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", data)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def on_either(request: pytest.FixtureRequest, world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The world with reference data, once on SQLite, once on an empty PostgreSQL."""
+    if request.param == "postgres":
+        address = request.getfixturevalue("postgres_address")
+        name = f"certflow_{uuid4().hex[:12]}"
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        monkeypatch.setenv("CERTFLOW_DATABASE_URL", address.removesuffix("postgres") + name)
+        services.forget_services()
+        services.migrate()
+        services.forget_services()
+    sync_reference_data.fn()
+    return world
+
+
+@pytest.fixture
+def at_once() -> Callable[..., list[Any]]:
+    """Run functions in processes of their own that start together; their answers, or their errors as text."""
+    fork = multiprocessing.get_context("fork")
+
+    def act(*functions: Callable[[], Any]) -> list[Any]:
+        with services.open_services() as svc:
+            svc.store.engine.dispose()    # a connection must not be shared by processes
+        barrier, answers = fork.Barrier(len(functions)), fork.SimpleQueue()
+
+        def one(number: int, function: Callable[[], Any]) -> None:
+            services.forget_services()
+            barrier.wait(30)
+            try:
+                answers.put((number, function()))
+            except CertflowError as error:
+                answers.put((number, error))
+
+        processes = [fork.Process(target=one, args=given) for given in enumerate(functions)]
+        for process in processes:
+            process.start()
+        found = dict(answers.get() for _ in processes)
+        for process in processes:
+            process.join(30)
+        return [found[number] for number in range(len(functions))]
     return act

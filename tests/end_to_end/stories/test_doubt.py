@@ -13,23 +13,6 @@ from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import orders
 
 
-def poll_until(world, ready):
-    deadline = datetime.now(UTC) + timedelta(seconds=20)
-    said = "nothing"
-    while datetime.now(UTC) < deadline:
-        try:
-            said = poll_orders.fn()
-        except CertflowError as error:
-            said = error
-        if ready():
-            return
-    raise AssertionError(f"it did not happen: {said}")
-
-
-def delivered(world, name):
-    return lambda: (found := world.certificate_or_none(name)) is not None and found.delivered_at is not None
-
-
 def while_sending(monkeypatch, act):
     """Do something when SCM has taken the order and its answer is not written down yet."""
     real = ScmClient.enroll
@@ -75,8 +58,8 @@ def test_of_two_matches_a_person_adopts_one(synced, order) -> None:
     assert str(first["ssl_id"]) in summary.problems[0]
     assert str(twin["ssl_id"]) in summary.problems[0]
     settling.decide("double.example.com", adopt=first["ssl_id"])
-    poll_until(synced, delivered(synced, "double.example.com"))
-    assert len(synced.sandbox.orders("double.example.com")) == 2
+    synced.deliver("double.example.com")
+    assert synced.order("double.example.com").ssl_id == first["ssl_id"]
 
 
 def test_an_unexplained_order_alike_is_left_to_a_person_and_delivered_with_its_key(synced, order) -> None:
@@ -91,7 +74,7 @@ def test_an_unexplained_order_alike_is_left_to_a_person_and_delivered_with_its_k
     import_orders.fn()
     assert [row.ssl_id for row in synced.rows(CertificateOrder) if row.origin == "imported" and row.common_name == "stripped.example.com"]
     settling.decide(str(synced.submission("stripped.example.com").order_id), adopt=true["ssl_id"])
-    poll_until(synced, delivered(synced, "stripped.example.com"))
+    synced.deliver("stripped.example.com")
     entry = synced.entry("live/stripped.example.com")
     assert entry["private_key"] == synced.entry(f"keys/{synced.submission('stripped.example.com').id}")["private_key"]
     assert len([row for row in synced.rows(Certificate) if "stripped.example.com" in row.names]) == 1
@@ -110,7 +93,7 @@ def test_an_order_known_before_the_claim_explains_itself(synced, order) -> None:
     assert first.ssl_id
     synced.sandbox.fault("drop", route="enroll", count=1)
     order("before.example.com", live_name="second")
-    poll_until(synced, lambda: len(synced.sandbox.orders("before.example.com")) == 3)
+    synced.poll_until(lambda: len(synced.sandbox.orders("before.example.com")) == 2)
 
 
 def test_an_answer_that_comes_after_a_poll_settled_it_is_no_failure(synced, order, monkeypatch) -> None:
@@ -128,7 +111,7 @@ def test_an_import_that_saw_the_order_first_gives_way(synced, order, monkeypatch
     while_sending(monkeypatch, lambda: import_orders.fn(fetch_certificates=False))
     assert order("raced.example.com").ssl_id
     assert [row.origin for row in synced.rows(CertificateOrder) if row.common_name == "raced.example.com"] == ["ordered"]
-    poll_until(synced, delivered(synced, "raced.example.com"))
+    synced.deliver("raced.example.com")
 
 
 def test_what_scm_took_after_a_person_withdrew_it_is_not_lost(synced, order, monkeypatch) -> None:
@@ -170,7 +153,8 @@ def test_one_of_a_batch_in_doubt_that_cannot_be_looked_up_stops_no_other(synced,
 
 
 @pytest.mark.parametrize("decision", [{"withdraw": True}, {"send_again": True}, {"adopt": 1}])
-def test_what_is_decided_already_cannot_be_decided_again(synced, order, decision) -> None:
+@pytest.mark.usefixtures("synced")
+def test_what_is_decided_already_cannot_be_decided_again(order, decision) -> None:
     """RULES E7"""
     order("decided.example.com")
     with pytest.raises(InputError, match="nothing to settle"):
