@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check
+.PHONY: help install demo up test check bench bench-million
 
 help: ## list these targets
-	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-13s %s\n", $$1, $$2 }'
 
 install: $(INSTALLED) ## a .venv with exactly the dependencies of requirements.lock
 
@@ -29,6 +29,12 @@ check: $(INSTALLED) ## ruff, mypy, import-linter, and whether the migrations agr
 	$(BIN)/lint-imports
 	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && export CERTFLOW_DATABASE_URL="sqlite:///$$scratch/check.db" && \
 	$(BIN)/alembic upgrade head && $(BIN)/alembic check
+
+bench: $(INSTALLED) ## import and poll of large accounts on a sandbox: calls, seconds, memory; some minutes
+	@$(BIN)/python tests/benchmarks/run.py
+
+bench-million: $(INSTALLED) ## the import of 1,000,000 orders
+	@$(BIN)/python tests/benchmarks/run.py --million
 
 # The stamp is older than the lock or this file whenever something has to be installed.
 $(INSTALLED): requirements.lock Makefile

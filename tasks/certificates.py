@@ -93,9 +93,9 @@ def _within(svc: Services, rows: Sequence[CertificateOrder]) -> tuple[list[Certi
     if limit is None:
         return list(rows), []
     with svc.store.reading() as session:
-        room = max(0, limit - certificates.licences_used(session, now=now))
         placed = certificates.taking_a_place(session, rows, now=now)
-    others = [row for row in rows if row.id not in placed]
+        others = [row for row in rows if row.id not in placed]
+        room = certificates.room(session, len(others), limit=limit, now=now)
     waiting = {row.id for row in others[room:]}
     return [row for row in rows if row.id not in waiting], others[room:]
 

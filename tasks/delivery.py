@@ -74,8 +74,11 @@ def deliver(svc: Services, certificate_id: UUID) -> bool:
                 orders.mark_waiting(session, order.id, why)
             log().info("order %s (%s): %s", order.ssl_id, order.common_name, why)
             return False
+        seen = entry.version if entry else svc.vault.version(path) or 0
+        if entry is None and seen and svc.vault.read(path) is not None:
+            continue    # written since we looked; a deleted one stays unreadable
         try:
-            version = svc.vault.write(path, _entry(svc, order, new, served), cas=svc.vault.version(path) or 0 if entry is None else entry.version)
+            version = svc.vault.write(path, _entry(svc, order, new, served), cas=seen)
         except ConflictError:
             continue
         _remember(svc, order, new, version)
@@ -159,10 +162,9 @@ def _password(svc: Services, order: CertificateOrder, served: Mapping[str, Any])
 
 def _remember(svc: Services, order: CertificateOrder, new: Certificate, version: int) -> None:
     with svc.store.transaction() as session:
-        if new.delivered_at is None:
+        if certificates.delivered(session, new.id, version=version, now=svc.clock()):
             said = f"live/{order.live_name}, version {version}" + ("; " + "; ".join(new.flags) if new.flags else "")
             orders.record_event(session, order.id, "delivered", said, now=svc.clock(), run=this_run())
-        certificates.delivered(session, new.id, version=version, now=svc.clock())
         orders.mark_waiting(session, order.id, None)
         if new.submission_id:
             submissions.finish(session, new.submission_id)

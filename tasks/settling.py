@@ -29,6 +29,15 @@ class Settled:
     in_doubt: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Look:
+    """What SCM reported, from when on it was asked, and why not all of it could be read, if so."""
+
+    began: datetime
+    reported: dict[int, OrderRecord]
+    unread: str
+
+
 @step
 def settle(account: str, order_ids: Sequence[UUID] | None = None) -> Settled:
     """Look for every submission in doubt: report of its request date, then list by common name and details (RULES E3).
@@ -41,8 +50,9 @@ def settle(account: str, order_ids: Sequence[UUID] | None = None) -> Settled:
         if not doubtful:
             return Settled()
         with svc.scm(account) as scm:
+            looked_at = svc.clock()    # before SCM is asked: what is sent meanwhile may be missing in its answers
             found, unread = _reported(scm, doubtful)
-            outcomes = [_outcome(svc, scm, one, found, unread) for one in doubtful]
+            outcomes = [_outcome(svc, scm, one, Look(looked_at, found, unread)) for one in doubtful]
     stay = tuple(text for kind, text in outcomes if kind == "in doubt")
     for text in stay:
         log().warning(text)
@@ -69,10 +79,10 @@ def _reported(scm: ScmClient, doubtful: Iterable[Submission]) -> tuple[dict[int,
     return found, unread
 
 
-def _outcome(svc: Services, scm: ScmClient, doubtful: Submission, reported: dict[int, OrderRecord], unread: str) -> tuple[str, str]:
+def _outcome(svc: Services, scm: ScmClient, doubtful: Submission, at_scm: Look) -> tuple[str, str]:
     """What became of one submission: adopted, absent, in doubt with a sentence, or settled by somebody else meanwhile."""
     try:
-        return _look(svc, scm, doubtful, reported, unread)
+        return _look(svc, scm, doubtful, at_scm)
     except ConflictError:
         return "settled meanwhile", ""
     except LoginError:
@@ -81,11 +91,11 @@ def _outcome(svc: Services, scm: ScmClient, doubtful: Submission, reported: dict
         return "in doubt", f"order {doubtful.order_id} stays in doubt: {error}"
 
 
-def _look(svc: Services, scm: ScmClient, doubtful: Submission, reported: dict[int, OrderRecord], unread: str) -> tuple[str, str]:
+def _look(svc: Services, scm: ScmClient, doubtful: Submission, at_scm: Look) -> tuple[str, str]:
     with svc.store.reading() as session:
         order = orders.order(session, doubtful.order_id)
     assert doubtful.claimed_at is not None  # noqa: S101 - a claim has its moment
-    candidates = dict(reported)
+    candidates = dict(at_scm.reported)
     if not _marked(svc, doubtful, candidates.values()):
         candidates |= _listed(svc, scm, order, doubtful.claimed_at, known=candidates)
     marked = _marked(svc, doubtful, candidates.values())
@@ -103,9 +113,9 @@ def _look(svc: Services, scm: ScmClient, doubtful: Submission, reported: dict[in
     if unexplained:
         return _doubt(svc, doubtful, f"SCM holds {', '.join(str(id_) for id_ in unexplained)} of the same name, organization and profile without a "
                       f"marker: `python -m deployments settle {order.id} --adopt SSL_ID`, or `--send-again` if that is not it")
-    if unread:
-        return _doubt(svc, doubtful, f"SCM's list does not show it, and its report cannot be read: {unread}")
-    return _absent(svc, order, doubtful)
+    if at_scm.unread:
+        return _doubt(svc, doubtful, f"SCM's list does not show it, and its report cannot be read: {at_scm.unread}")
+    return _absent(svc, order, doubtful, at_scm.began)
 
 
 def _listed(svc: Services, scm: ScmClient, order: CertificateOrder, claimed_at: datetime, *, known: dict[int, OrderRecord]) -> dict[int, OrderRecord]:
@@ -168,19 +178,18 @@ def _doubt(svc: Services, doubtful: Submission, why: str) -> tuple[str, str]:
     return "in doubt", text
 
 
-def _absent(svc: Services, order: CertificateOrder, doubtful: Submission) -> tuple[str, str]:
+def _absent(svc: Services, order: CertificateOrder, doubtful: Submission, looked_at: datetime) -> tuple[str, str]:
     """Absent twice, with the grace time between, is surely absent (RULES E4)."""
-    now = svc.clock()
-    looks = [*doubtful.absent_at[:1], now.isoformat()]
-    waited = (now - datetime.fromisoformat(looks[0])).total_seconds()
+    looks = [*doubtful.absent_at[:1], looked_at.isoformat()]
+    waited = (looked_at - datetime.fromisoformat(looks[0])).total_seconds()
     with svc.store.transaction() as session:
         if len(looks) == 2 and waited >= svc.settings.grace_seconds:
             submissions.back_to_planned(
-                session, doubtful.id, why=f"surely not at SCM: absent on {looks[0][:16]} and {looks[1][:16]} UTC", counted=True, now=now,
-                run=this_run(),
+                session, doubtful.id, attempt=doubtful.attempts, counted=True, now=svc.clock(), run=this_run(),
+                why=f"surely not at SCM: absent on {looks[0][:16]} and {looks[1][:16]} UTC",
             )
             return "absent", ""
-        submissions.seen_absent(session, doubtful.id, looks)
+        submissions.seen_absent(session, doubtful.id, looks, attempt=doubtful.attempts)
     left = max(0, round(svc.settings.grace_seconds - waited))
     return "in doubt", f"order {order.id} ({order.common_name}) is not at SCM so far; it counts as lost after another look in {left} s or more"
 
@@ -211,7 +220,9 @@ def decide(
                 submissions.withdrawn(session, sent.id, SubmissionStatus(sent.status), why="withdrawn by hand", now=now, run=None, by=by)
                 return f"order {row.id} ({row.common_name}) is withdrawn; nothing will be sent for it"
             if sent.status == SubmissionStatus.SUBMITTING:
-                submissions.back_to_planned(session, sent.id, why="sent again by hand", counted=True, now=now, run=None)
+                submissions.back_to_planned(
+                    session, sent.id, attempt=sent.attempts, why="sent again by hand", counted=True, now=now, run=None,
+                )
             submissions.start_over(session, sent.id)
             return f"order {row.id} ({row.common_name}) is planned again; the next poll-orders sends it"
 

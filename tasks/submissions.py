@@ -60,22 +60,24 @@ def _send(svc: Services, scm: ScmClient, order: CertificateOrder, submission_id:
             orders.record_event(session, order.id, "in doubt", str(error), now=svc.clock(), run=this_run())
         return SubmissionStatus.SUBMITTING
     except TransientError as error:    # surely not taken (RULES E2, S1)
-        _plan_again(svc, submission_id, error)
+        _plan_again(svc, claimed, error)
         return SubmissionStatus.PLANNED
     except RejectedError as error:
         if error.status in TURNED_AWAY or (isinstance(error, LoginError) and error.code is None):    # not SCM's code: it was not sent
-            _plan_again(svc, submission_id, error)
+            _plan_again(svc, claimed, error)
             raise
         with svc.store.transaction() as session:
-            submissions.refused(session, submission_id, why=str(error), now=svc.clock(), run=this_run())
+            submissions.refused(session, submission_id, attempt=claimed.attempts, why=str(error), now=svc.clock(), run=this_run())
         raise
     _remember(svc, submission_id, answer)
     return SubmissionStatus.SUBMITTED
 
 
-def _plan_again(svc: Services, submission_id: UUID, error: CertflowError) -> None:
+def _plan_again(svc: Services, claimed: Submission, error: CertflowError) -> None:
     with svc.store.transaction() as session:
-        submissions.back_to_planned(session, submission_id, why=str(error), counted=False, now=svc.clock(), run=this_run())
+        submissions.back_to_planned(
+            session, claimed.id, attempt=claimed.attempts, why=str(error), counted=False, now=svc.clock(), run=this_run(),
+        )
 
 
 def request_for(order: CertificateOrder, submission: Submission) -> EnrollRequest:

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import Enum, auto
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, exists, func, text, update
+from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, text, update
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
@@ -88,6 +88,18 @@ def licences_used(session: Session, *, now: datetime) -> int:
     ).where(_counts(now))).one()
 
 
+def room(session: Session, wanted: int, *, limit: int, now: datetime) -> int:
+    """Of the places that are wanted, how many are left below the limit.
+
+    Who is superseded or revoked takes long to say, and matters only when all that have not ended leave too few.
+    """
+    lasting = session.exec(
+        select(func.count()).select_from(Certificate).where(col(Certificate.not_after) > now, col(Certificate.removed_at).is_(None))
+    ).one()
+    left = limit - (lasting if lasting + wanted <= limit else licences_used(session, now=now))
+    return min(wanted, max(0, left))
+
+
 class Kept(Enum):
     """What became of a certificate that was to be added."""
 
@@ -108,18 +120,18 @@ def add(session: Session, new: Sequence[Certificate], *, limit: int | None, now:
     known = {*session.exec(
         select(Certificate.order_id, Certificate.sha256).where(col(Certificate.order_id).in_([one.order_id for one in new]))
     )}
-    room = 0    # what is surely left; counted when it is used up
+    left = 0    # surely free places; counted anew when they are used up
     kept: list[Kept] = []
     for one in new:
         if (one.order_id, one.sha256) in known:
             kept.append(Kept.KNOWN)
             continue
         if limit is not None and not takes_a_place(session, one.order_id, now=now):
-            room = room or max(0, limit - licences_used(session, now=now))
-            if room == 0:
+            left = left or room(session, len(new) - len(kept), limit=limit, now=now)
+            if left == 0:
                 kept.append(Kept.NO_ROOM)
                 continue
-            room -= 1
+            left -= 1
         session.add(one)
         known.add((one.order_id, one.sha256))
         kept.append(Kept.ADDED)
@@ -127,9 +139,12 @@ def add(session: Session, new: Sequence[Certificate], *, limit: int | None, now:
     return kept
 
 
-def delivered(session: Session, id_: UUID, *, version: int, now: datetime) -> None:
-    """Remember that the certificate is in its live entry, as that version."""
-    session.execute(update(Certificate).where(col(Certificate.id) == id_).values(delivered_at=now, live_version=version))
+def delivered(session: Session, id_: UUID, *, version: int, now: datetime) -> bool:
+    """Remember that the certificate is in its live entry, as that version; whether nobody had remembered it before."""
+    session.execute(update(Certificate).where(col(Certificate.id) == id_).values(live_version=version))
+    first = session.execute(update(Certificate).where(col(Certificate.id) == id_, col(Certificate.delivered_at).is_(None)).values(delivered_at=now))
+    assert isinstance(first, CursorResult)  # noqa: S101 - an UPDATE always answers with a cursor
+    return first.rowcount == 1
 
 
 def accept(session: Session, id_: UUID) -> None:

@@ -53,14 +53,15 @@ def unsettled(session: Session, account: str, status: SubmissionStatus, order_id
     return list(session.exec(query))
 
 
-def move(session: Session, id_: UUID, old: SubmissionStatus, new: SubmissionStatus, **facts: Any) -> None:
+def move(session: Session, id_: UUID, old: SubmissionStatus, new: SubmissionStatus, *, attempt: int | None = None, **facts: Any) -> None:
     """Move a submission along the table of allowed steps, by compare-and-set.
 
-    Raises: ConflictError when it is no longer `old`.
+    Raises: ConflictError when it is no longer `old`, or, with `attempt`, was claimed again since.
     """
     if new not in STEPS[old]:
         raise ValueError(f"no step from {old} to {new}")
-    moved = session.execute(update(Submission).where(col(Submission.id) == id_, col(Submission.status) == old).values(status=new, **facts))
+    same = [] if attempt is None else [col(Submission.attempts) == attempt]
+    moved = session.execute(update(Submission).where(col(Submission.id) == id_, col(Submission.status) == old, *same).values(status=new, **facts))
     assert isinstance(moved, CursorResult)  # noqa: S101 - an UPDATE always answers with a cursor
     if moved.rowcount != 1:
         raise ConflictError(f"submission {id_} is no longer {old}: another run was faster")
@@ -102,20 +103,22 @@ def submitted(
     record_event(session, order.id, "submitted", how or f"SCM took it as {ssl_id}", now=now, run=run, by=by)
 
 
-def back_to_planned(session: Session, id_: UUID, *, why: str, counted: bool, now: datetime, run: str | None) -> None:
-    """submitting -> planned: SCM surely did not take it (RULES E2, E4). Raises: ConflictError.
+def back_to_planned(session: Session, id_: UUID, *, attempt: int, why: str, counted: bool, now: datetime, run: str | None) -> None:
+    """submitting -> planned: SCM surely did not take this attempt (RULES E2, E4). Raises: ConflictError, also when another one is under way.
 
     An attempt that SCM turned away at the door is not `counted`: it is repeated as often as it takes.
     """
-    attempts = submission(session, id_).attempts - (not counted)
-    move(session, id_, SubmissionStatus.SUBMITTING, SubmissionStatus.PLANNED, error=why, absent_at=[], attempts=attempts)
+    move(
+        session, id_, SubmissionStatus.SUBMITTING, SubmissionStatus.PLANNED, attempt=attempt, error=why, absent_at=[],
+        attempts=attempt - (not counted),
+    )
     _order_follows(session, submission(session, id_), OrderStatus.PLANNED, now=now)
     record_event(session, submission(session, id_).order_id, "planned again", why, now=now, run=run)
 
 
-def refused(session: Session, id_: UUID, *, why: str, now: datetime, run: str | None) -> None:
-    """submitting -> refused, final, with SCM's words (RULES E2). Raises: ConflictError."""
-    move(session, id_, SubmissionStatus.SUBMITTING, SubmissionStatus.REFUSED, error=why)
+def refused(session: Session, id_: UUID, *, attempt: int, why: str, now: datetime, run: str | None) -> None:
+    """submitting -> refused, final, with SCM's words (RULES E2). Raises: ConflictError, also when another attempt is under way."""
+    move(session, id_, SubmissionStatus.SUBMITTING, SubmissionStatus.REFUSED, attempt=attempt, error=why)
     _order_follows(session, submission(session, id_), OrderStatus.REFUSED, now=now)
     record_event(session, submission(session, id_).order_id, "refused", why, now=now, run=run)
 
@@ -132,11 +135,11 @@ def still_in_doubt(session: Session, id_: UUID, *, why: str) -> None:
     session.execute(update(Submission).where(col(Submission.id) == id_, col(Submission.status) == SubmissionStatus.SUBMITTING).values(error=why))
 
 
-def seen_absent(session: Session, id_: UUID, moments: list[str]) -> None:
-    """Remember when SCM was seen not to hold it (RULES E4)."""
-    session.execute(
-        update(Submission).where(col(Submission.id) == id_, col(Submission.status) == SubmissionStatus.SUBMITTING).values(absent_at=moments)
-    )
+def seen_absent(session: Session, id_: UUID, moments: list[str], *, attempt: int) -> None:
+    """Remember when SCM was seen not to hold this attempt (RULES E4). Nothing happens when another one is under way."""
+    session.execute(update(Submission).where(
+        col(Submission.id) == id_, col(Submission.status) == SubmissionStatus.SUBMITTING, col(Submission.attempts) == attempt,
+    ).values(absent_at=moments))
 
 
 def start_over(session: Session, id_: UUID) -> None:

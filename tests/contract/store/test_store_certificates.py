@@ -105,6 +105,23 @@ def test_the_limit_holds_when_many_add_at_once(store: Store, order: Make, certif
     assert used(store, now) == 5
 
 
+def test_of_many_at_once_as_many_are_kept_as_there_is_room_for(store: Store, order: Make, certificate: Leaf, now: datetime) -> None:
+    """RULES D4: what was superseded gives its place back, what takes a place needs none, what is here already counts once."""
+    old, here = order(), order()
+    first = certificate(old, 1)
+    add(store, first, now=now)
+    add(store, certificate(old, 2, not_before=first.not_before + timedelta(hours=1)), now=now)
+    add(store, certificate(here, 3), now=now)
+    new = [
+        certificate(order(), 4), certificate(here, 3), certificate(order(predecessor_id=old), 5), certificate(order(), 6), certificate(order(), 7),
+    ]
+    with store.transaction() as session:
+        assert certificates.room(session, 9, limit=4, now=now) == 2
+        kept = certificates.add(session, new, limit=4, now=now)
+    assert kept == [Kept.ADDED, Kept.KNOWN, Kept.ADDED, Kept.ADDED, Kept.NO_ROOM]
+    assert used(store, now) == 4
+
+
 def test_a_limit_of_nothing_lets_nothing_in(store: Store, order: Make, certificate: Leaf, now: datetime) -> None:
     """RULES D4"""
     assert add(store, certificate(order(), 1), now=now, limit=0) is False

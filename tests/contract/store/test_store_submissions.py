@@ -132,7 +132,7 @@ def test_what_was_not_taken_is_planned_again(store: Store, submission: Make, now
     id_ = submission()
     with store.transaction() as session:
         submissions.claim(session, id_, now=now, run=None)
-        submissions.back_to_planned(session, id_, why="429", counted=counted, now=now, run=None)
+        submissions.back_to_planned(session, id_, attempt=1, why="429", counted=counted, now=now, run=None)
     found = sent(store, id_)
     assert (found.status, found.attempts, found.error) == (Status.PLANNED, attempts, "429")
     assert order_status(store, found.order_id) == OrderStatus.PLANNED
@@ -142,11 +142,26 @@ def test_a_refusal_is_final_and_keeps_scms_words(store: Store, submission: Make,
     """RULES E2"""
     id_ = submission(status=Status.SUBMITTING)
     with store.transaction() as session:
-        submissions.refused(session, id_, why="SCM says -36: wrong term", now=now, run=None)
+        submissions.refused(session, id_, attempt=0, why="SCM says -36: wrong term", now=now, run=None)
     found = sent(store, id_)
     assert (found.status, found.error, order_status(store, found.order_id)) == (Status.REFUSED, "SCM says -36: wrong term", OrderStatus.REFUSED)
     with pytest.raises(ConflictError), store.transaction() as session:
         submissions.claim(session, id_, now=now, run=None)
+
+
+def test_what_is_known_of_one_attempt_says_nothing_of_the_next(store: Store, submission: Make, now: datetime) -> None:
+    """RULES E4: a slow poll must not plan again what another poll has sent meanwhile."""
+    id_ = submission()
+    with store.transaction() as session:
+        submissions.claim(session, id_, now=now, run=None)
+        submissions.back_to_planned(session, id_, attempt=1, why="surely absent", counted=True, now=now, run=None)
+        submissions.claim(session, id_, now=now, run=None)
+        submissions.seen_absent(session, id_, [now.isoformat()], attempt=1)
+    with pytest.raises(ConflictError), store.transaction() as session:
+        submissions.back_to_planned(session, id_, attempt=1, why="surely absent", counted=True, now=now, run=None)
+    with pytest.raises(ConflictError), store.transaction() as session:
+        submissions.refused(session, id_, attempt=1, why="-36", now=now, run=None)
+    assert (sent(store, id_).status, sent(store, id_).attempts, sent(store, id_).absent_at) == (Status.SUBMITTING, 2, [])
 
 
 @pytest.mark.parametrize("status", [Status.PLANNED, Status.SUBMITTING])
@@ -164,7 +179,7 @@ def test_a_reissue_leaves_the_order_to_scm(store: Store, submission: Make, order
     id_ = submission(order_id=order_id, kind="reissue")
     with store.transaction() as session:
         submissions.claim(session, id_, now=now, run=None)
-        submissions.refused(session, id_, why="-1148", now=now, run=None)
+        submissions.refused(session, id_, attempt=1, why="-1148", now=now, run=None)
     assert order_status(store, order_id) == OrderStatus.ISSUED
 
 
@@ -183,7 +198,7 @@ def test_what_settling_notes_does_not_touch_what_was_settled_meanwhile(store: St
     with store.transaction() as session:
         for id_ in (open_, done):
             submissions.still_in_doubt(session, id_, why="no answer")
-            submissions.seen_absent(session, id_, ["2026-04-01T00:00:00+00:00"])
+            submissions.seen_absent(session, id_, ["2026-04-01T00:00:00+00:00"], attempt=0)
             submissions.start_over(session, id_)
     assert (sent(store, open_).error, sent(store, open_).absent_at) == ("no answer", ["2026-04-01T00:00:00+00:00"])
     assert (sent(store, done).error, sent(store, done).absent_at) == (None, [])

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -87,6 +88,27 @@ class World:
     def events(self, common_name: str) -> list[str]:
         order = self.order(common_name)
         return [row.kind for row in self.rows(OrderEvent) if row.order_id == order.id]
+
+    def password(self, path: str, word: str) -> str:
+        """Put a keystore password into Vault; its path."""
+        name, _, field = path.partition("#")
+        self.vault.secrets.kv.v2.create_or_update_secret(f"certflow/passwords/{name}", secret={field: word})
+        return path
+
+    def forget_password(self, name: str) -> None:
+        self.vault.secrets.kv.v2.delete_metadata_and_all_versions(f"certflow/passwords/{name}")
+
+    @contextmanager
+    def changed(self, table: type, id_: Any) -> Iterator[Any]:
+        """A row of ours, to be changed behind the program's back."""
+        with services.open_services() as svc, svc.store.transaction() as session:
+            yield session.get(table, id_)
+
+    def restart(self) -> None:
+        """Close the database and read the settings again."""
+        with services.open_services() as svc:
+            svc.store.engine.dispose()
+        services.forget_services()
 
     def calls(self) -> int:
         return sum(self.sandbox.calls().values())
@@ -171,7 +193,7 @@ def postgres_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def on_either(request: pytest.FixtureRequest, world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+def on_either(request: pytest.FixtureRequest, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The world with reference data, once on SQLite, once on an empty PostgreSQL."""
     if request.param == "postgres":
         address = request.getfixturevalue("postgres_address")
@@ -181,9 +203,11 @@ def on_either(request: pytest.FixtureRequest, world: World, monkeypatch: pytest.
         monkeypatch.setenv("CERTFLOW_DATABASE_URL", address.removesuffix("postgres") + name)
         services.forget_services()
         services.migrate()
-        services.forget_services()
+    monkeypatch.setenv("CERTFLOW_GRACE_SECONDS", "1")    # longer than any call takes here
+    world.restart()
     sync_reference_data.fn()
-    return world
+    yield world
+    world.restart()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from flows.order_certificate import order_certificate
 from flows.poll_orders import poll_orders
 from models.errors import CertflowError, InputError
 from models.orders import Certificate, CertificateOrder
-from tasks import services
 
 COMMON = {"organization": "Example University", "certificate_profile": "OV Multi-Domain", "key_algorithm": "EC"}
 
@@ -71,7 +70,7 @@ def test_the_licence_limit_holds_for_polls_at_once(on_either, at_once, monkeypat
     """RULES D4"""
     import_orders.fn(fetch_certificates=False)
     monkeypatch.setenv("CERTFLOW_CERTIFICATE_LIMIT", "7")
-    services.forget_services()
+    on_either.restart()
     answers = at_once(poll_orders.fn, poll_orders.fn, import_orders.fn)
     assert [one for one in answers if isinstance(one, Exception)] == []
     assert sum(one.certificates_fetched for one in answers) == len(on_either.rows(Certificate)) == 7
