@@ -137,8 +137,11 @@ def _take(svc: Services, answered: Sequence[Answered], result: Fetched) -> None:
             try:
                 usable.append(_checked(svc, row, answer, sent.get(row.id, [])))
             except BadCertificateError as error:
-                waiting[row.id] = f"not usable: {error}"
-                result.failed.append(f"order {row.ssl_id} ({row.common_name}): {error}")
+                try:
+                    usable.append(_unusable(svc, row, answer, sent.get(row.id, []), error))
+                except BadCertificateError:
+                    waiting[row.id] = f"not usable: {error}"
+                    result.failed.append(f"order {row.ssl_id} ({row.common_name}): {error}")
         elif not isinstance(answer, LoginError):
             result.failed.append(f"order {row.ssl_id} ({row.common_name}): {answer}")
     _mark_waiting(svc, waiting)
@@ -207,14 +210,30 @@ def _checked(svc: Services, row: CertificateOrder, answer: bytes, sent: Sequence
     found = findings(certificate=facts, asked=asked, now=svc.clock()) if row.origin == ORDERED else ()
     never = owner is None and wanted is not None
     held = "; ".join(one.text for one in found if one.kind == HOLD or (one.kind == NEVER and never))
-    new = Certificate(
+    new = _row(
+        svc, row, owner, issued, held_because=held or None, never_deliver=never, flags=[one.text for one in found if one.kind not in {HOLD, NEVER}],
+    )
+    return Checked(order=row, new=new, found=found)
+
+
+def _unusable(svc: Services, row: CertificateOrder, answer: bytes, sent: Sequence[Submission], why: BadCertificateError) -> Checked:
+    """A certificate whose chain does not verify, as we store it: its serial is needed to revoke it (RULES D3). Raises: BadCertificateError."""
+    owner = next((one for one in reversed(sent) if one.public_key_sha256), None)
+    issued = pki.leaf_alone(answer, owner.public_key_sha256 if owner else None)
+    return Checked(order=row, new=_row(svc, row, owner, issued, held_because=str(why), never_deliver=True), found=())
+
+
+def _row(
+    svc: Services, row: CertificateOrder, owner: Submission | None, issued: pki.IssuedCertificate, *, held_because: str | None,
+    never_deliver: bool, flags: Sequence[str] = (),
+) -> Certificate:
+    return Certificate(
         order_id=row.id, submission_id=owner.id if owner else None, serial_number=issued.serial_number, sha256=issued.sha256,
         public_key_sha256=issued.public_key_sha256, names=list(issued.names), issuer=issued.issuer, key_algorithm=issued.key_algorithm,
         key_size=str(issued.key_size), extended_key_usage=list(issued.extended_key_usages), not_before=issued.not_before,
-        not_after=issued.not_after, pem=issued.pem, chain_pem=issued.chain_pem, fetched_at=svc.clock(), held_because=held or None,
-        never_deliver=never, flags=[one.text for one in found if one.kind not in {HOLD, NEVER}],
+        not_after=issued.not_after, pem=issued.pem, chain_pem=issued.chain_pem, fetched_at=svc.clock(), held_because=held_because,
+        never_deliver=never_deliver, flags=list(flags),
     )
-    return Checked(order=row, new=new, found=found)
 
 
 def _with_our_key(answer: bytes, ours: list[Submission]) -> tuple[pki.IssuedCertificate, Submission | None]:

@@ -150,14 +150,19 @@ def _entry(svc: Services, order: CertificateOrder, new: Certificate, served: Map
 def _password(svc: Services, order: CertificateOrder, served: Mapping[str, Any]) -> str:
     """The user's own, else the one that the live name always had, else a new one (RULES K3)."""
     if order.keystore_password_path:
-        name, _, field = order.keystore_password_path.partition("#")
-        entry = svc.vault.read(f"passwords/{name}")
-        password = str((entry.data if entry else {}).get(field) or "")
-        if not password:
-            raise SetupError(f"Vault holds no keystore password at passwords/{name}#{field}: write it there, then poll again")
-        pki.check_keystore_password(password)
-        return password
+        return users_password(svc, order.keystore_password_path)
     return str(served.get("keystore_password") or "") or pki.new_keystore_password()
+
+
+def users_password(svc: Services, path: str) -> str:
+    """The keystore password that a user put into Vault. Raises: SetupError when there is none, InputError when it cannot serve (RULES K3)."""
+    name, _, field = path.partition("#")
+    entry = svc.vault.read(f"passwords/{name}")
+    password = str((entry.data if entry else {}).get(field) or "")
+    if not password:
+        raise SetupError(f"Vault holds no keystore password at passwords/{name}#{field}: write it there, then try again")
+    pki.check_keystore_password(password)
+    return password
 
 
 def _remember(svc: Services, order: CertificateOrder, new: Certificate, version: int) -> None:

@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import text
-from sqlmodel import Session
-
 from models.checks import FRESH_FOR, CheckedOrder, check_order
-from models.errors import CertflowError, ConflictError, InputError, RejectedError
+from models.errors import CertflowError, ConflictError, InputError, RejectedError, SetupError
 from models.names import check_live_name, live_name
 from models.orders import ORDERED, CertificateOrder, Submission
 from models.parameters import OrderParameters
 from models.status import LIVING, OPEN, OrderStatus, SubmissionStatus
 from models.summaries import OrderSummary
+from tasks import delivery
 from tasks.adapters import pki
-from tasks.adapters.store import certificates, orders, submissions
+from tasks.adapters.store import Session, certificates, orders, submissions
 from tasks.reference import facts, refresh
 from tasks.retry import step
 from tasks.runs import next_look, this_run
@@ -48,14 +46,14 @@ def plan(wish: OrderParameters) -> Planned:
                 return earlier
         csr = pki.read_csr(wish.csr) if wish.csr else None
         checked = _checked(svc, wish, (csr.algorithm, csr.size) if csr else None)
-        if against := checked.against(send_anyway=wish.send_anyway):
+        if against := [*checked.against(send_anyway=wish.send_anyway), *_against_password(svc, wish)]:
             raise InputError("refused, nothing was sent: " + "; ".join(against), problems=tuple(against))
         notes = tuple(checked.said(send_anyway=wish.send_anyway))
         assert checked.names is not None  # noqa: S101 - unreadable names were refused before
         name = check_live_name(wish.live_name) if wish.live_name else live_name(checked.names.common_name)
         try:
             with svc.store.transaction() as session:
-                _one_after_the_other(session, name)
+                orders.one_after_the_other(session, name)
                 if not wish.check_only and (earlier := _earlier(session, wish, request_id)):    # somebody was faster under the same id
                     return earlier
                 _refuse_held(session, name)
@@ -80,6 +78,16 @@ def _earlier(session: Session, wish: OrderParameters, request_id: str) -> Planne
     return Planned(order_id=found.order_id, submission_id=found.id, notes=("this request was made before; no second order",))
 
 
+def _against_password(svc: Services, wish: OrderParameters) -> list[str]:
+    """Why the user's keystore password cannot serve: better known now than when the certificate is there (RULES K3)."""
+    if wish.keystore_password_path:
+        try:
+            delivery.users_password(svc, wish.keystore_password_path)
+        except (SetupError, InputError) as error:
+            return [str(error)]
+    return []
+
+
 def _checked(svc: Services, wish: OrderParameters, csr_key: tuple[str, str] | None) -> CheckedOrder:
     """Judge on synced data; before refusing, and for domain states older than a day, on fresh ones (RULES C2)."""
     account = svc.account_entry(wish.account).data.get("defaults") or {}
@@ -91,7 +99,9 @@ def _checked(svc: Services, wish: OrderParameters, csr_key: tuple[str, str] | No
     old = {one.id for one in stored.domains if one.id in first.domain_ids and svc.clock() - one.checked_at > FRESH_FOR}
     if not old and not any(problem.level == "refuse" for problem in first.problems):
         return first
-    refresh(svc, wish.account, organization_id=first.organization.id if first.organization else None, domain_ids=first.domain_ids)
+    refresh(
+        svc, wish.account, organization=wish.organization, names=first.names.names if first.names else (), domain_ids=first.domain_ids,
+    )
     return _judged(svc, wish, account, csr_key)
 
 
@@ -101,12 +111,6 @@ def _judged(svc: Services, wish: OrderParameters, defaults: dict[str, object], c
     return check_order(
         wish, known, defaults=defaults, private_profiles=svc.settings.private_profiles, today=svc.clock().date(), csr_key=csr_key,
     )
-
-
-def _one_after_the_other(session: Session, name: str) -> None:
-    """Two orders for one live name at once: the second sees what the first wrote. SQLite's writers wait for each other anyway."""
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
 
 
 def _refuse_held(session: Session, name: str) -> None:

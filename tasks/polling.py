@@ -9,7 +9,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from models.errors import CertflowError, InputError, LoginError, NotFoundError, SetupError
-from models.orders import CertificateOrder
+from models.orders import ORDERED, CertificateOrder
 from models.policy import newest_living
 from models.records import OrderRecord
 from models.status import OPEN, OrderStatus, SubmissionStatus
@@ -18,8 +18,8 @@ from models.windows import around
 from tasks import certificates, delivery, settling
 from tasks import submissions as sending
 from tasks.adapters.scm import ScmClient
+from tasks.adapters.store import Session, orders, submissions
 from tasks.adapters.store import certificates as repository
-from tasks.adapters.store import orders, submissions
 from tasks.retry import step
 from tasks.runs import log, next_look, this_run
 from tasks.services import Services, open_services
@@ -85,15 +85,24 @@ def anything_open(account: str) -> bool:
 
 @step
 def look(account: str, order_ids: Sequence[UUID] | None = None) -> Looked:
-    """Bring open orders, or the named ones whatever their status, to what SCM says. A single order that fails stops no other."""
+    """Bring open orders, or the named ones whatever their status, to what SCM says. A single order that fails stops no other.
+
+    An order of ours that is issued and not delivered yet counts as open: it may be revoked meanwhile.
+    """
     with open_services() as svc:
         with svc.store.reading() as session:
-            rows = orders.open_orders(session, account) if order_ids is None else [orders.order(session, id_) for id_ in order_ids]
+            rows = _undecided(session, account) if order_ids is None else [orders.order(session, id_) for id_ in order_ids]
         rows = [row for row in rows if row.ssl_id is not None]
         if not rows:
             return Looked()
         with svc.scm(account) as scm:
             return _look(svc, scm, account, rows)
+
+
+def _undecided(session: Session, account: str) -> list[CertificateOrder]:
+    waiting = [row.id for row in repository.not_fetched(session, account, origin=ORDERED)]
+    waiting += [one.order_id for one in repository.not_delivered(session, account)]
+    return [*orders.open_orders(session, account), *orders.by_ids(session, waiting).values()]
 
 
 def _look(svc: Services, scm: ScmClient, account: str, rows: list[CertificateOrder]) -> Looked:

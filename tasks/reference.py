@@ -1,21 +1,21 @@
 """Bring the reference data of an account to what SCM shows: whole kinds, or single items before they decide about an order."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlmodel import Session
-
 from models.checks import ReferenceFacts
+from models.choosing import choose_organization
 from models.errors import InputError
-from models.names import normalise
+from models.names import domain_of, normalise
 from models.parameters import Kind
 from models.records import DomainRecord, OrganizationRecord, ProfileRecord
 from models.reference import CertificateProfile, CustomField, Domain, Organization
 from models.summaries import Counted
 from tasks.adapters.scm import ScmClient
+from tasks.adapters.store import Session
 from tasks.adapters.store import reference as stored
 from tasks.retry import step
 from tasks.services import Services, open_services
@@ -47,21 +47,44 @@ def facts(session: Session, account: str) -> ReferenceFacts:
     )
 
 
-def refresh(svc: Services, account: str, *, organization_id: int | None, domain_ids: Iterable[int]) -> None:
-    """Read live what decides about one order: the organization, its profiles, its domains, the custom fields (RULES C2)."""
+def refresh(svc: Services, account: str, *, organization: str, names: Sequence[str], domain_ids: Iterable[int]) -> None:
+    """Read live what decides about one order: the organization, its profiles, its domains, the custom fields (RULES C2).
+
+    An organization or a name's domain that the last sync did not see is looked for in SCM's lists.
+    """
+    with svc.store.reading() as session:
+        known = facts(session, account)
     with svc.scm(account) as scm:
-        organization = scm.organization(organization_id) if organization_id else None
-        profiles = scm.profiles(organization_id) if organization_id else []
-        domains = _all(svc, scm.domain, domain_ids)
+        chosen = _organization_meant(organization, known.organizations) or _organization_meant(
+            organization, [Organization(account=account, changed_at=svc.clock(), **_organization(one)) for one in scm.organizations()])
+        detailed = scm.organization(chosen.id) if chosen else None
+        profiles = scm.profiles(chosen.id) if chosen else []
+        domains = _all(svc, scm.domain, {*domain_ids, *_registered_since(scm, known, names)})
         custom_fields = scm.custom_fields()
     now = svc.clock()
     with svc.store.transaction() as session:
-        if organization:
-            known = {row.id: row for row in stored.rows(session, Organization, account, vanished=True)}.get(organization.id)
-            stored.apply(session, Organization, account, [_organization(organization, known)], now=now, whole=False)
-            _apply_profiles_of(session, account, organization.id, profiles, now)
+        if chosen and detailed:
+            stored.apply(session, Organization, account, [_organization(detailed, chosen)], now=now, whole=False)
+            _apply_profiles_of(session, account, chosen.id, profiles, now)
         stored.apply(session, Domain, account, [_domain(one, now) for one in domains], now=now, whole=False)
         _write_custom_fields(session, account, [asdict(one) | {"options": list(one.options)} for one in custom_fields], now)
+
+
+def _organization_meant(text: str, organizations: Sequence[Organization]) -> Organization | None:
+    try:
+        return choose_organization(text, organizations)
+    except InputError:
+        return None
+
+
+def _registered_since(scm: ScmClient, known: ReferenceFacts, names: Sequence[str]) -> set[int]:
+    """The domains of names for which the last sync saw none."""
+    stored_names = {row.name for row in known.domains}
+    missing = [name for name in names if domain_of(name, stored_names) is None]
+    if not missing:
+        return set()
+    listed = {_spelled(name): id_ for id_, name in scm.domains()}
+    return {listed[found] for name in missing if (found := domain_of(name, listed)) is not None}
 
 
 def _read_organizations(svc: Services, scm: ScmClient, _account: str) -> list[dict[str, Any]]:

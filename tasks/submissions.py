@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlmodel import Session
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from models.errors import AmbiguousError, CertflowError, ConflictError, LoginError, RejectedError, TransientError
@@ -16,7 +15,7 @@ from models.records import Enrolled, EnrollRequest
 from models.status import SubmissionStatus
 from tasks import keys
 from tasks.adapters.scm import ScmClient
-from tasks.adapters.store import orders, submissions
+from tasks.adapters.store import Session, orders, submissions
 from tasks.retry import step
 from tasks.runs import log, this_run
 from tasks.services import Services, open_services

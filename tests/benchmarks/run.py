@@ -43,14 +43,15 @@ class Bench:
 
     def __init__(self) -> None:
         self.broken: list[str] = []
-        print(f"{'':52} {'seconds':>8} {'ratio':>6} {'calls':>7} {'orders':>9} {'certs':>7} {'MB':>6}", flush=True)
+        print(f"{'':48} {'seconds':>8} {'ratio':>6} {'CPU s':>7} {'calls':>7} {'orders':>9} {'certs':>7} {'MB':>6}", flush=True)
 
     def line(self, what: str, figures: Figures, *, against: Figures | None = None) -> Figures:
         ratio = f"{figures['seconds'] / against['seconds']:.1f}" if against else ""
         cells = (figures.get("calls", ""), figures.get("orders", ""), figures.get("certificates", ""))
         calls, orders, certificates = (f"{one:,}" if one != "" else "" for one in cells)
         memory = f"{figures['megabytes']:.0f}" if "megabytes" in figures else ""
-        print(f"{what:52} {figures['seconds']:8.2f} {ratio:>6} {calls:>7} {orders:>9} {certificates:>7} {memory:>6}", flush=True)
+        processor = f"{figures['cpu']:.2f}" if "cpu" in figures else ""
+        print(f"{what:48} {figures['seconds']:8.2f} {ratio:>6} {processor:>7} {calls:>7} {orders:>9} {certificates:>7} {memory:>6}", flush=True)
         return figures
 
     def promise(self, what: str, kept: object) -> None:

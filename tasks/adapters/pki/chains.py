@@ -79,6 +79,18 @@ def assemble(data: bytes, public_key_sha256: str | None) -> IssuedCertificate:
         raise BadCertificateError("The answer holds a certificate with a name, key or extension that cannot be read.") from None
 
 
+def leaf_alone(data: bytes, public_key_sha256: str | None) -> IssuedCertificate:
+    """The certificate that `assemble` would choose, without a chain, where the chain does not verify: for the record, not for use (RULES D3).
+
+    Raises: BadCertificateError as `assemble`, but for signatures.
+    """
+    certificates = read_certificates(data)
+    try:
+        return _described(_leaf_by_key(certificates, public_key_sha256) if public_key_sha256 else _only_leaf(certificates), [])
+    except UNREADABLE:
+        raise BadCertificateError("The answer holds a certificate with a name, key or extension that cannot be read.") from None
+
+
 def _leaf_by_key(certificates: list[x509.Certificate], wanted: str) -> x509.Certificate:
     """The newest with our key: a reissue may keep the key, and the old one may still be in the answer."""
     ours = [certificate for certificate in certificates if _has_key(certificate, wanted)]

@@ -30,9 +30,9 @@ def certificate(session: Session, id_: UUID) -> Certificate | None:
 
 
 def not_fetched(
-    session: Session, account: str, *, after: int = 0, most: int = 500, order_ids: Iterable[UUID] | None = None
+    session: Session, account: str, *, after: int = 0, most: int = 500, order_ids: Iterable[UUID] | None = None, origin: str | None = None,
 ) -> list[CertificateOrder]:
-    """Issued orders whose newest certificate is not in the repository, by sslId above `after`.
+    """Issued orders whose newest certificate is not in the repository, by sslId above `after`; of these or of this origin only, if given.
 
     One that may never be delivered does not count: SCM is asked again (RULES D3).
     """
@@ -46,6 +46,8 @@ def not_fetched(
     )
     if order_ids is not None:
         query = query.where(col(CertificateOrder.id).in_(list(order_ids)))
+    if origin is not None:
+        query = query.where(CertificateOrder.origin == origin)
     return list(session.exec(query.order_by(col(CertificateOrder.ssl_id)).limit(most)))
 
 
@@ -124,6 +126,12 @@ def add(session: Session, new: Sequence[Certificate], *, limit: int | None, now:
     kept: list[Kept] = []
     for one in new:
         if (one.order_id, one.sha256) in known:
+            if not one.never_deliver:    # its chain did not verify before
+                session.execute(
+                    update(Certificate).where(
+                        col(Certificate.order_id) == one.order_id, col(Certificate.sha256) == one.sha256, col(Certificate.never_deliver).is_(True),
+                    ).values(never_deliver=False, held_because=one.held_because, chain_pem=one.chain_pem, flags=one.flags)
+                )
             kept.append(Kept.KNOWN)
             continue
         if limit is not None and not takes_a_place(session, one.order_id, now=now):

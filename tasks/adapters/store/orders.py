@@ -49,6 +49,12 @@ def record_events(session: Session, events: Sequence[dict[str, Any]]) -> None:
         session.execute(insert(OrderEvent), events, execution_options=ALL_AT_ONCE)
 
 
+def one_after_the_other(session: Session, live_name: str) -> None:
+    """Two orders for one live name at once: the second sees what the first wrote. SQLite's writers wait for each other anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": live_name})
+
+
 def order(session: Session, id_: UUID) -> CertificateOrder:
     """Raises: NotFoundError."""
     found = session.get(CertificateOrder, id_, populate_existing=True)

@@ -29,7 +29,7 @@ IMPATIENT_WORKER = """
 import datetime, runpy
 import tasks.retry
 tasks.retry.DEADLINE = datetime.timedelta(seconds=3)
-runpy.run_module("prefect.flow_engine", run_name="__main__")
+runpy.run_module("prefect.engine", run_name="__main__")
 """
 """What a work pool starts for a run; only that it gives a Vault that is away three seconds instead of ten minutes."""
 
