@@ -8,7 +8,7 @@ from pydantic import Field
 
 from models.parameters import ImportParameters, ImportStatus, checked
 from models.summaries import ImportSummary
-from tasks import accounts, certificates, importing, pages, settling
+from tasks import accounts, certificates, importing, pages, polling, settling
 from tasks.runs import reported, story
 
 
@@ -50,6 +50,6 @@ def import_orders(
     )
     return reported(
         summary, f"{read.seen:,} orders seen, {read.new:,} new, {read.changed:,} changed, {fetched.fetched:,} certificates fetched, "
-        f"{fetched.waiting:,} wait, {len(read.unreadable):,} unreadable, {summary.calls:,} calls",
+        f"{fetched.waiting:,} wait, {len(read.unreadable):,} unreadable, {summary.calls:,} calls; {polling.what_comes()}",
         pages={f"orders-{wish.account}": pages.orders_page(wish.account)}, failed="; ".join([*read.problems, *fetched.failed][:5]),
     )

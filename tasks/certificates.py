@@ -17,7 +17,7 @@ from tasks.adapters.store import certificates, orders, submissions
 from tasks.adapters.store.certificates import Kept
 from tasks.adapters.store.rows import event
 from tasks.retry import step
-from tasks.runs import log, this_run
+from tasks.runs import Progress, log, this_run
 from tasks.services import Services, open_services
 
 BATCH = 1000
@@ -55,12 +55,17 @@ def fetch_all(account: str, order_ids: Sequence[UUID] | None = None) -> Fetched:
     """Fetch the certificates of all issued orders that lack them, batch by batch; nothing is fetched twice."""
     total = Fetched()
     after = 0
-    while True:
-        batch, after = fetch(account, after, order_ids)
-        total.add(batch)
-        if not after:
-            return total
-        log().info("certificates: %s fetched, %s wait, %s failed so far", f"{total.fetched:,}", f"{total.waiting:,}", len(total.failed))
+    with open_services() as svc, svc.store.reading() as session:
+        lacking = certificates.count_not_fetched(session, account, order_ids=order_ids)
+    with Progress(f"certificates of {account}", lacking) as progress:
+        while True:
+            batch, after = fetch(account, after, order_ids)
+            total.add(batch)
+            if not after:
+                return total
+            said = f"{total.fetched:,} fetched, {total.waiting:,} wait, {len(total.failed)} failed so far"
+            log().info("certificates: %s", said)
+            progress.at(total.fetched + total.waiting + len(total.failed), said)
 
 
 @step

@@ -104,7 +104,9 @@ class _Job:
         if before.get("wish") == self.key and before.get("until") and self._recent(before["at"]):
             window = replace(window, first=date.fromisoformat(before["until"]))
             log().info("an import that did not end had finished everything before %s: going on from there", before["until"])
-        with Progress(f"import of {self.wish.account}", window.first, window.last) as progress:
+        assert window.first is not None  # noqa: S101 - a whole window has both ends
+        assert window.last is not None  # noqa: S101
+        with Progress(f"orders of {self.wish.account}", (window.last - window.first).days) as progress:
             self._halving(window, progress=progress)
 
     def _recent(self, at: str) -> bool:
@@ -117,7 +119,7 @@ class _Job:
 
         A single day that fails is a problem, not the end; nothing but failures is the end.
         """
-        waiting = [window]
+        waiting, start = [window], window.first
         failures = 0
         while waiting:
             window = waiting.pop()
@@ -139,8 +141,8 @@ class _Job:
                 waiting += reversed(halves)
                 continue
             failures = 0
-            if progress is not None and window.last is not None:
-                progress.at(window.last, f"{self.read.seen:,} orders")
+            if progress is not None and window.last is not None and start is not None:
+                progress.at((window.last - start).days, f"{self.read.seen:,} seen up to {window.last}")
                 if waiting and not self.read.problems:
                     self._finished(window.last)
 

@@ -97,7 +97,8 @@ def _checked(svc: Services, wish: OrderParameters, csr_key: tuple[str, str] | No
     if not (stored.organizations and stored.profiles):
         raise InputError(f"there is no reference data of account {wish.account!r} yet: run sync-reference-data first; nothing was sent")
     old = {one.id for one in stored.domains if one.id in first.domain_ids and svc.clock() - one.checked_at > FRESH_FOR}
-    if not old and not any(problem.level == "refuse" for problem in first.problems):
+    known = first.organization is not None and first.profile is not None
+    if known and not old and not any(problem.level == "refuse" for problem in first.problems):
         return first
     refresh(
         svc, wish.account, organization=wish.organization, names=first.names.names if first.names else (), domain_ids=first.domain_ids,

@@ -197,6 +197,11 @@ def _part(act: Callable[[], R], nothing: R, problems: list[str]) -> R:
         return nothing
 
 
+def what_comes() -> str:
+    """What happens next to open orders."""
+    return next_look(now())
+
+
 def sentence(summary: PollSummary) -> str:
     """What a poll did, and what happens next."""
     parts = [
@@ -205,8 +210,7 @@ def sentence(summary: PollSummary) -> str:
         f"{summary.certificates_fetched:,} certificates fetched", f"{summary.delivered:,} delivered",
         f"{summary.certificates_waiting:,} wait" * bool(summary.certificates_waiting),
     ]
-    with open_services() as svc:
-        return ", ".join(part for part in parts if part) + "; " + next_look(svc.clock())
+    return ", ".join(part for part in parts if part) + "; " + what_comes()
 
 
 def wait_for(order_id: UUID, *, minutes: int, sleep: Callable[[float], None] = time.sleep) -> None:

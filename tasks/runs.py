@@ -6,7 +6,7 @@ without a traceback where the user looks; a caller from Python gets the error wi
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import wraps
 from time import monotonic
 from typing import Any, ParamSpec, TypeVar, cast, get_type_hints
@@ -25,6 +25,9 @@ from tasks.settings import settings
 
 P = ParamSpec("P")
 S = TypeVar("S", bound=Summary)
+
+UPDATE_SECONDS = 1.0
+"""Writing a progress bar costs 11 ms."""
 
 POLL_EVERY = timedelta(minutes=15)
 _OUTSIDE = logging.getLogger("certflow")
@@ -114,26 +117,27 @@ def _leave_summary(summary: Summary) -> None:
 
 
 class Progress:
-    """A progress bar in the run's artifacts, from one day to another; written at most once a second (an update costs 11 ms)."""
+    """A progress bar in the run's artifacts, up to `total`; made when there is progress to show, written at most once a second."""
 
-    def __init__(self, what: str, first: date | None, last: date | None) -> None:
-        self._what, self._first, self._last = what, first, last
+    def __init__(self, what: str, total: float) -> None:
+        self._what, self._total = what, max(total, 1.0)
         self._id: UUID | None = None
         self._written = 0.0
 
     def __enter__(self) -> "Progress":
-        if FlowRunContext.get() is not None:
-            self._id = cast("UUID", create_progress_artifact(0.0, description=self._what))
         return self
 
     def __exit__(self, kind: object, _error: object, _trace: object) -> None:
         if self._id is not None and kind is None:
             update_progress_artifact(self._id, 100.0, description=self._what)
 
-    def at(self, day: date | None, said: str) -> None:
-        """Everything up to `day` is done."""
-        if self._id is None or day is None or self._first is None or self._last is None or monotonic() - self._written < 1:
+    def at(self, done: float, said: str) -> None:
+        """So much of `total` is done."""
+        if FlowRunContext.get() is None or monotonic() - self._written < UPDATE_SECONDS:
             return
         self._written = monotonic()
-        share = (day - self._first).days / max(1, (self._last - self._first).days)
-        update_progress_artifact(self._id, round(100 * min(1.0, share), 1), description=f"{self._what}: {said}")
+        share, text = round(100 * min(1.0, done / self._total), 1), f"{self._what}: {said}"
+        if self._id is None:
+            self._id = cast("UUID", create_progress_artifact(share, description=text))
+        else:
+            update_progress_artifact(self._id, share, description=text)

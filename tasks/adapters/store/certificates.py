@@ -36,19 +36,26 @@ def not_fetched(
 
     One that may never be delivered does not count: SCM is asked again (RULES D3).
     """
+    query = select(CertificateOrder).where(*_lacks_certificate(account, after, order_ids, origin))
+    return list(session.exec(query.order_by(col(CertificateOrder.ssl_id)).limit(most)))
+
+
+def count_not_fetched(session: Session, account: str, *, order_ids: Iterable[UUID] | None = None) -> int:
+    """How many orders `not_fetched` has in all."""
+    return session.exec(select(func.count()).select_from(CertificateOrder).where(*_lacks_certificate(account, 0, order_ids, None))).one()
+
+
+def _lacks_certificate(account: str, after: int, order_ids: Iterable[UUID] | None, origin: str | None) -> list[ColumnElement[bool]]:
     here = exists().where(
         col(Certificate.order_id) == col(CertificateOrder.id), col(Certificate.never_deliver).is_(False),
         col(CertificateOrder.serial_number).is_(None) | (col(Certificate.serial_number) == col(CertificateOrder.serial_number)),
     )
-    query = select(CertificateOrder).where(
-        CertificateOrder.account == account, CertificateOrder.status == OrderStatus.ISSUED, col(CertificateOrder.ssl_id) > after,
+    return [
+        col(CertificateOrder.account) == account, col(CertificateOrder.status) == OrderStatus.ISSUED, col(CertificateOrder.ssl_id) > after,
         col(CertificateOrder.deleted_at).is_(None), ~here,
-    )
-    if order_ids is not None:
-        query = query.where(col(CertificateOrder.id).in_(list(order_ids)))
-    if origin is not None:
-        query = query.where(CertificateOrder.origin == origin)
-    return list(session.exec(query.order_by(col(CertificateOrder.ssl_id)).limit(most)))
+        *([col(CertificateOrder.id).in_(list(order_ids))] if order_ids is not None else []),
+        *([col(CertificateOrder.origin) == origin] if origin is not None else []),
+    ]
 
 
 def not_delivered(session: Session, account: str, order_ids: Iterable[UUID] | None = None) -> list[Certificate]:

@@ -65,7 +65,7 @@ def test_with_a_csr_of_ones_own_no_key_is_in_vault(synced, order, key) -> None:
 
 def test_a_weak_key_in_a_csr_is_refused(synced, order) -> None:
     """RULES K1: whatever a profile lists, and whatever is sent anyway"""
-    weak = own_csr("weak.example.com", rsa.generate_private_key(65537, 1024))
+    weak = own_csr("weak.example.com", rsa.generate_private_key(65537, 1024))  # noqa: S505 - weak on purpose
     for profile in ("OV Multi-Domain", "OV Legacy"):
         with pytest.raises(InputError, match="1024"):
             order("weak.example.com", csr=weak, certificate_profile=profile, send_anyway=True)

@@ -1,0 +1,154 @@
+"""No secret is left in what Certflow and Prefect write; and the search that says so finds what is planted."""
+
+import base64
+import gzip
+import json
+import pickle
+import sqlite3
+import zlib
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from models.errors import SetupError
+
+PASSWORD = "Invented-password-of-nobody-42"
+KEYS = {"EC": ec.generate_private_key(ec.SECP256R1()), "RSA": rsa.generate_private_key(65537, 2048)}
+
+
+def pem(kind: str, form: PrivateFormat = PrivateFormat.PKCS8) -> str:
+    return KEYS[kind].private_bytes(Encoding.PEM, form, NoEncryption()).decode()
+
+
+def der(kind: str, form: PrivateFormat = PrivateFormat.PKCS8) -> bytes:
+    return KEYS[kind].private_bytes(Encoding.DER, form, NoEncryption())
+
+
+def public(kind: str) -> bytes:
+    from cryptography.hazmat.primitives.serialization import PublicFormat
+
+    return KEYS[kind].public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def in_database(file: Path, cell: str | bytes) -> None:
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE TABLE flow_run_state (id INTEGER, data)")
+        database.execute("INSERT INTO flow_run_state VALUES (1, ?)", (cell,))
+        database.commit()
+
+
+PLANTED: dict[str, Callable[[Path], object]] = {
+    "in a log": lambda folder: (folder / "run.log").write_text(f"12:00:01 | INFO | connecting with {PASSWORD}\n"),
+    "in a pickled exception": lambda folder: (folder / "result").write_bytes(pickle.dumps(SetupError(f"login {PASSWORD}"))),
+    "in a pickled exception in Base64 in JSON, as Prefect stores it": lambda folder: (folder / "result.json").write_text(
+        json.dumps({"metadata": {}, "result": base64.encodebytes(pickle.dumps(SetupError(f"login {PASSWORD}"))).decode()})),
+    "in a row of a database": lambda folder: in_database(folder / "prefect.db", json.dumps({"message": PASSWORD})),
+    "in a packed blob of a database": lambda folder: in_database(folder / "prefect.db", zlib.compress(PASSWORD.encode() * 3)),
+    "in a row longer than a page": lambda folder: in_database(folder / "prefect.db", "x" * 4000 + PASSWORD + "x" * 9000),
+    "in a zipped log": lambda folder: (folder / "run.log.gz").write_bytes(gzip.compress(f"login {PASSWORD}".encode())),
+    "in a zipped text in Base64": lambda folder: (folder / "x").write_bytes(base64.b64encode(zlib.compress(b"login " + PASSWORD.encode()))),
+    "in hex": lambda folder: (folder / "x").write_text(PASSWORD.encode().hex().upper()),
+    **{
+        f"in Base64 behind {before} letters": lambda folder, before=before: (folder / "x").write_bytes(
+            b'{"token":"' + base64.b64encode(b"a" * before + PASSWORD.encode() + b"zz") + b'"}')
+        for before in range(3)
+    },
+}
+
+PLANTED_KEYS: dict[str, Callable[[str], bytes]] = {
+    "as PEM": lambda kind: pem(kind).encode(),
+    "as PEM of the old form": lambda kind: pem(kind, PrivateFormat.TraditionalOpenSSL).encode(),
+    "as PEM in JSON": lambda kind: json.dumps({"private_key": pem(kind)}).encode(),
+    "as PEM in JSON in JSON": lambda kind: json.dumps(json.dumps({"private_key": pem(kind)})).encode(),
+    "as PEM in a repr": lambda kind: repr({"private_key": pem(kind)}).encode(),
+    "as PEM with Windows line ends": lambda kind: pem(kind).replace("\n", "\r\n").encode(),
+    "as PEM in Base64": lambda kind: base64.b64encode(pem(kind).encode()),
+    "as DER": der,
+    "as DER of the old form": lambda kind: der(kind, PrivateFormat.TraditionalOpenSSL),
+    "as DER in Base64": lambda kind: b"x" + base64.b64encode(b"\x01" + der(kind)),
+    "as packed DER": lambda kind: zlib.compress(der(kind)),
+    "as its numbers": lambda kind: f"{KEYS[kind].private_numbers()!r} {_number(kind)}".encode(),
+}
+
+
+def _number(kind: str) -> int:
+    key = KEYS[kind]
+    return key.private_numbers().private_value if isinstance(key, ec.EllipticCurvePrivateKey) else key.private_numbers().d
+
+
+@pytest.mark.parametrize("where", PLANTED)
+def test_a_planted_password_is_found(search: Any, tmp_path: Path, where: str) -> None:
+    """A search that finds nothing proves nothing unless it finds what is there."""
+    search.add_text("password", PASSWORD)
+    assert search.found_in(tmp_path) == []
+    PLANTED[where](tmp_path)
+    assert {line.rpartition(": ")[2] for line in search.found_in(tmp_path)} == {"password"}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+@pytest.mark.parametrize("form", PLANTED_KEYS)
+def test_a_planted_key_is_found(search: Any, kind: str, form: str) -> None:
+    """The same for private keys in all their forms."""
+    search.add_key("key", pem(kind))
+    assert search.in_bytes(b"before " + PLANTED_KEYS[form](kind) + b" behind") == {"key"}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_public_key_is_no_secret(search: Any, kind: str) -> None:
+    """It stands in every CSR and certificate that the database holds."""
+    search.add_key("key", pem(kind))
+    assert search.in_bytes(public(kind)) == set()
+
+
+@pytest.mark.slow
+def test_no_secret_is_left_anywhere(installation: Any, delivered: dict[str, Any], search: Any, tmp_path: Path) -> None:
+    """DESIGN 6, 8.2, RULES K1: not in Prefect's database, results and logs, not in ours, not in temporary files, not on the terminal.
+
+    A run that fails leaves most: its error is pickled, its message is stored in several columns.
+    """
+    failing = [
+        installation.run("order-certificate", **installation.wish("shop.example.com")),    # its live name is taken
+        installation.run("check-account", account="nobody"),
+        _with_a_refused_login(installation),
+    ]
+    assert [run["state"]["type"] for run in failing] == ["FAILED"] * 3
+    line = installation.sandbox.line
+    search.add_text("SCM password", line["account"]["password"])
+    search.add_text("Vault token", line["vault_token"])
+    search.add_text("OAuth2 secret", line["client"]["client_secret"])
+    keys = installation.names("keys")
+    assert keys
+    for name in keys:
+        search.add_key(f"keys/{name}", installation.entry(f"keys/{name}")["private_key"])
+    for name in installation.names("live"):
+        entry = installation.entry(f"live/{name}")
+        search.add_text(f"keystore password of {name}", entry["keystore_password"])
+        search.add_text(f"keystore of {name}", entry["keystore"][-100:-10])
+    assert load_pem_private_key(delivered["private_key"].encode(), None)
+    (tmp_path / "terminal").write_text(installation.up.said + "".join(installation.worker_says))
+    searched = (installation.folder, installation.up.temporary, tmp_path)
+    files = {file.name for folder in searched for file in folder.rglob("*") if file.is_file()}
+    assert {"prefect.db", "certflow.db", "terminal", "the Prefect server.log"} <= files
+    assert [found for folder in searched for found in search.found_in(folder)] == []
+    everything = json.dumps([
+        installation.up.call("POST", f"/{kind}/filter", {"limit": 200}) for kind in ("flow_runs", "task_runs", "logs", "artifacts")
+    ])
+    assert search.in_bytes(everything.encode()) == set()
+
+
+def _with_a_refused_login(installation: Any) -> dict[str, Any]:
+    """A run whose login SCM refuses; afterwards the account works again."""
+    installation.sandbox.fault("status", status=401, body={"code": -16, "description": quote("Unknown user")}, path="/organization")
+    try:
+        run: dict[str, Any] = installation.run("check-account")
+    finally:
+        installation.sandbox.clear()
+    assert installation.run("check-account")["state"]["type"] == "COMPLETED"
+    return run
