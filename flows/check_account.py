@@ -8,7 +8,7 @@ from pydantic import Field
 from models.parameters import CheckParameters, checked
 from models.summaries import AccountSummary
 from tasks import accounts, pages
-from tasks.runs import by_schedule, reported, story
+from tasks.runs import by_schedule, counted, reported, story
 
 
 @flow(name="check-account", flow_run_name="check account {account}", persist_result=False, validate_parameters=False)
@@ -29,5 +29,6 @@ def check_account(account: Annotated[str, Field(max_length=63)] = "default") -> 
     verdict = f"account {wish.account} is " + ("healthy" if summary.healthy else "not healthy")
     warnings = sum(finding.severity == "warning" for finding in findings)
     return reported(
-        summary, f"{verdict}, {len(against)} errors, {warnings} warnings", pages={f"account-{wish.account}": page}, failed="; ".join(against),
+        summary, f"{verdict}, {counted(len(against), 'error')}, {counted(warnings, 'warning')}",
+        pages={f"account-{wish.account}": page}, failed="; ".join(against),
     )

@@ -9,7 +9,7 @@ from pydantic import Field
 from models.parameters import ImportParameters, ImportStatus, checked
 from models.summaries import ImportSummary
 from tasks import accounts, certificates, importing, pages, polling, settling
-from tasks.runs import reported, story
+from tasks.runs import counted, reported, story
 
 
 @flow(name="import-orders", flow_run_name="import {account}", persist_result=False, validate_parameters=False)
@@ -49,7 +49,8 @@ def import_orders(
         calls=accounts.calls(wish.account) - before, problems=tuple(problems[:50]),
     )
     return reported(
-        summary, f"{read.seen:,} orders seen, {read.new:,} new, {read.changed:,} changed, {fetched.fetched:,} certificates fetched, "
+        summary, f"{counted(read.seen, 'order')} seen, {read.new:,} new, {read.changed:,} changed, "
+        f"{counted(fetched.fetched, 'certificate')} fetched, "
         f"{fetched.waiting:,} wait, {len(read.unreadable):,} unreadable, {summary.calls:,} calls; {polling.what_comes()}",
         pages={f"orders-{wish.account}": pages.orders_page(wish.account)}, failed="; ".join([*read.problems, *fetched.failed][:5]),
     )

@@ -22,11 +22,11 @@ def sync_reference_data(kinds: list[Kind] = [], account: Annotated[str, Field(ma
     """
     wish = checked(SyncParameters, {"kinds": kinds, "account": account})
     before = accounts.calls(wish.account)
-    counted = {kind: reference.sync(wish.account, kind) for kind in wish.wanted}
+    counted, failed = reference.sync_all(wish.account, wish.wanted)
     summary = SyncSummary(**counted, calls=accounts.calls(wish.account) - before)
     said = ", ".join(f"{one.seen:,} {kind.replace('_', ' ')}" for kind, one in counted.items())
     touched = sum(one.new + one.changed + one.vanished for one in counted.values())
     return reported(
         summary, f"{said}; {touched:,} new, changed or vanished; {summary.calls:,} calls",
-        pages={f"reference-data-{wish.account}": pages.reference_page(wish.account)},
+        pages={f"reference-data-{wish.account}": pages.reference_page(wish.account)}, failed="; ".join(failed),
     )

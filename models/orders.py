@@ -24,7 +24,6 @@ class CertificateOrder(SQLModel, table=True):
 
     `organization_id` and `certificate_profile_id` are SCM's ids, known or not to our reference data.
     `serial_number` is the newest that SCM named: lower-case hex without leading zeros.
-    `absent_since` is when SCM was first seen not to hold the order any more.
     """
 
     __tablename__ = "certificate_order"

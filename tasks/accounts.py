@@ -11,6 +11,7 @@ from models.summaries import Finding, Severity
 from tasks.adapters.scm import ScmClient, credentials_from
 from tasks.adapters.store.reference import account_state
 from tasks.retry import step
+from tasks.runs import counted
 from tasks.services import Services, open_services
 
 ADMINISTRATOR = "SCM administrator"
@@ -160,7 +161,7 @@ def _domains(scm: ScmClient, today: date) -> Iterator[Finding]:
         yield _finding("warning", "domains-not-validated", text, "domain owner")
     ending = sorted(one.domain for one in validations if one.status == "validated" and one.expires_on and (one.expires_on - today).days <= 30)
     if ending:
-        text = f"the validation of {len(ending)} domains ends within 30 days: {_some(ending)}"
+        text = f"the validation of {counted(len(ending), 'domain')} ends within 30 days: {_some(ending)}"
         yield _finding("warning", "validation-ends-soon", text, "domain owner")
 
 

@@ -21,7 +21,7 @@ from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import Session, orders, submissions
 from tasks.adapters.store import certificates as repository
 from tasks.retry import step
-from tasks.runs import log, next_look, this_run
+from tasks.runs import counted, log, next_look, this_run
 from tasks.services import Services, open_services
 
 R = TypeVar("R")
@@ -205,9 +205,10 @@ def what_comes() -> str:
 def sentence(summary: PollSummary) -> str:
     """What a poll did, and what happens next."""
     parts = [
-        f"{summary.orders_checked:,} orders checked", f"{summary.orders_changed:,} changed", f"{summary.settled} settled" * bool(summary.settled),
+        f"{counted(summary.orders_checked, 'order')} checked", f"{summary.orders_changed:,} changed",
+        f"{summary.settled} settled" * bool(summary.settled),
         f"{summary.sent} sent" * bool(summary.sent), f"{summary.in_doubt} in doubt" * bool(summary.in_doubt),
-        f"{summary.certificates_fetched:,} certificates fetched", f"{summary.delivered:,} delivered",
+        f"{counted(summary.certificates_fetched, 'certificate')} fetched", f"{summary.delivered:,} delivered",
         f"{summary.certificates_waiting:,} wait" * bool(summary.certificates_waiting),
     ]
     return ", ".join(part for part in parts if part) + "; " + what_comes()

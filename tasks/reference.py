@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from models.checks import ReferenceFacts
 from models.choosing import choose_organization
-from models.errors import InputError
+from models.errors import CertflowError, InputError, LoginError, SetupError
 from models.names import domain_of, normalise
 from models.parameters import Kind
 from models.records import DomainRecord, OrganizationRecord, ProfileRecord
@@ -22,6 +22,20 @@ from tasks.services import Services, open_services
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+def sync_all(account: str, kinds: Iterable[Kind]) -> tuple[dict[Kind, Counted], list[str]]:
+    """Read these kinds, and a sentence for each that failed: it keeps what it had, and stops no other. A refused login ends all (RULES S1)."""
+    counted: dict[Kind, Counted] = {}
+    failed: list[str] = []
+    for kind in kinds:
+        try:
+            counted[kind] = sync(account, kind)
+        except (LoginError, SetupError):
+            raise
+        except CertflowError as error:
+            failed.append(f"{kind.replace('_', ' ')} could not be read: {error}")
+    return counted, failed
 
 
 @step

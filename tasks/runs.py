@@ -62,6 +62,11 @@ def next_look(now: datetime) -> str:
     return f"poll-orders looks again at {quarter:%H:%M}"
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things, as a sentence says it: `1 order`, `2,000 orders`."""
+    return f"{number:,} {thing}{'s' * (number != 1)}"
+
+
 def _not_ours_again(record: logging.LogRecord) -> bool:
     """A log line passes unless it is the traceback of an error of ours: its sentence stands in the log already."""
     return not (record.exc_info and isinstance(record.exc_info[1], CertflowError))

@@ -100,6 +100,9 @@ class Services:
         with self.store.transaction() as session:
             state = account_state(session, account)
             state.stopped_at, state.stopped_version, state.stopped_because = self.clock(), version, because
+        with self._lock:    # whoever lifts the stop, maybe in another process, finds a new client here
+            if known := self._clients.pop(account, None):
+                self._earlier_calls[account] = self._earlier_calls.get(account, 0) + known[1].calls
 
     def _lift(self, account: str) -> None:
         with self.store.transaction() as session:

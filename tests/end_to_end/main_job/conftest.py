@@ -184,19 +184,25 @@ def _connect(account: str, login: dict[str, str], env: dict[str, str]) -> None:
 
 @pytest.fixture(scope="session")
 def synced(installation: Installation) -> dict[str, dict[str, Any]]:
-    """The runs of the morning: reference data and orders are read, both accounts checked."""
+    """The runs of the morning: reference data of both accounts and the orders are read, one account is checked."""
     names = ("sync-reference-data", "import-orders", "check-account")
-    return dict(zip(names, installation.runs(*((name, {}) for name in names)), strict=True))
+    *found, cloud = installation.runs(*((name, {}) for name in names), ("sync-reference-data", {"account": "cloud"}))
+    assert cloud["state"]["type"] == "COMPLETED", cloud["state"]["message"]
+    return dict(zip(names, found, strict=True))
 
 
 @pytest.fixture(scope="session")
 def ordered(installation: Installation, synced: dict[str, Any]) -> dict[str, Any]:
-    """The run that ordered shop.example.com, with everything that the form offers."""
+    """The run that ordered shop.example.com, with all that a shop wants; cloud.example.com is ordered by OAuth2 at the same time."""
     assert synced["sync-reference-data"]["state"]["type"] == "COMPLETED"
-    return installation.run("order-certificate", **installation.wish(
+    shop = installation.wish(
         "shop.example.com", subject_alternative_names=["www.shop.example.com"], key_size="P-256", comments="for the shop",
         external_requester_emails=["shop@example.com"], keystore_password_path="shop#keystore", requested_by="the shop's team",
-    ))
+    )
+    cloud = installation.wish("cloud.example.com", account="cloud", key_algorithm="RSA", keystore_type="JKS")
+    found, by_oauth2 = installation.runs(("order-certificate", shop), ("order-certificate", cloud))
+    assert by_oauth2["state"]["type"] == "COMPLETED", by_oauth2["state"]["message"]
+    return dict(found)
 
 
 @pytest.fixture(scope="session")

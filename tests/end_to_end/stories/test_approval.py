@@ -22,7 +22,7 @@ def test_an_order_that_waits_for_approval_says_so_and_is_delivered_afterwards(sy
     said = ordering.sentence(ordering.Planned(order_id=answer.order_id, submission_id=synced.submission("wait.example.com").id))
     assert "waits for approval in SCM by an administrator" in said
     assert poll_orders.fn().failed == 0
-    synced.sandbox.change_order(answer.ssl_id, status="Approved")
+    synced.sandbox.change_order(answer.ssl_id, status="Issued")
     synced.deliver("wait.example.com")
 
 

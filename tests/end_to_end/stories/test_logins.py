@@ -58,7 +58,7 @@ def test_a_client_that_the_token_server_refuses_leaves_the_order_planned(oauth2,
     from tasks.adapters.scm import ScmClient
     real = ScmClient.enroll
 
-    def enroll(self, request):
+    def enroll(*_given):
         monkeypatch.setattr(ScmClient, "enroll", real)
         raise LoginError("the token server refused the client (HTTP 400)", status=400)
     monkeypatch.setattr(ScmClient, "enroll", enroll)
