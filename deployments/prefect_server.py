@@ -32,6 +32,8 @@ FLOW_RUNS = {
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
     # Without an address Prefect would start a server of its own for each run, silently.
     "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+    # Prefect's own 10 s are long for somebody who has just pressed Run.
+    "PREFECT_RUNNER_POLL_FREQUENCY": "3",
 }
 """For every process that runs flows; the heartbeat goes with the automation of `serving`."""
 

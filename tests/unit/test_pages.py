@@ -5,7 +5,8 @@ import pytest
 from models.summaries import Finding
 from tasks.pages import account_page, plain, table
 
-HOSTILE = ["<script>alert(1)</script>", "[press](javascript:alert(1))", "![x](https://example.net/x.png)", "a | b", "*bold* _x_ `code`", "line\nbreak"]
+HOSTILE = ["<script>alert(1)</script>", "[press](javascript:alert(1))", "![x](https://example.net/x.png)", "a | b", "*bold* _x_ `code`",
+           "line\nbreak"]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
