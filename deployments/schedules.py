@@ -6,7 +6,8 @@ CERTFLOW_TIMEZONE, and an account that left CERTFLOW_ACCOUNTS loses its schedule
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -25,6 +26,8 @@ class Time:
     name: str
     cron: str
     active: bool = True
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Besides the account."""
 
     def slug(self, account: str) -> str:
         return f"{OURS}{account}-{self.name}"
@@ -36,6 +39,7 @@ TIMES = (
     Time(deployment="poll-orders", name="daily", cron="30 4 * * *"),
     Time(deployment="poll-orders", name="quarter-hourly", cron="*/15 * * * *"),
     Time(deployment="check-account", name="daily", cron="10 5 * * *"),
+    Time(deployment="renew-or-reissue", name="daily", cron="40 5 * * *", active=False, parameters={"action": "renew"}),
 )
 """At night, one after the other: what the later ones decide on is fresh then."""
 
@@ -44,7 +48,7 @@ def wanted(deployment: str, accounts: Iterable[str], timezone: str) -> dict[str,
     """The schedules of a deployment by slug, as they are when nobody has changed them."""
     return {
         time.slug(account): DeploymentScheduleCreate(
-            schedule=CronSchedule(cron=time.cron, timezone=timezone), active=time.active, parameters={"account": account},
+            schedule=CronSchedule(cron=time.cron, timezone=timezone), active=time.active, parameters={"account": account, **time.parameters},
             slug=time.slug(account),
         )
         for time in TIMES if time.deployment == deployment for account in accounts

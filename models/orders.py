@@ -3,6 +3,7 @@
 Statuses are kept by value (`models.status`); what follows from other rows or the clock (superseded, expired, due) is computed.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -17,6 +18,19 @@ Moment: Any = UtcDateTime()
 ORDERED = "ordered"
 IMPORTED = "imported"
 """Where an order comes from (`origin`): placed here, or found at SCM."""
+
+ENROLL = "enroll"
+RENEW = "renew"
+REISSUE = "reissue"
+"""What a submission asks SCM for (`kind`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The flow run that does something: its id, and how it was started: `schedule`, `automation`, `API or UI`, `Python`."""
+
+    id: str
+    started_by: str
 
 
 class CertificateOrder(SQLModel, table=True):
@@ -81,7 +95,9 @@ class Submission(SQLModel, table=True):
 
     `request_scope` makes `request_id` unique per account and, for renew and reissue, per order (RULES E6).
     `wish` holds the parameters as they were asked, to recognise a second request under the same id.
-    `known_ssl_ids` are the ids of that name before a renewal was sent (RULES E5).
+    `known_ssl_ids` are the ids of that name before a renewal was sent, `known_serial_number` the order's serial number before a reissue
+    (RULES E5). `names` are the names a reissue asks for, the common name first; empty for the order's own. `reuse_of` is the submission
+    whose key a renewal uses again. `marked_renewed_at` is when SCM was told that a new order renews the predecessor (RULES R4).
     `absent_at` are the moments at which SCM was seen not to hold it (RULES E4); `attempts` counts claims.
     """
 
@@ -104,11 +120,15 @@ class Submission(SQLModel, table=True):
     request_scope: str = ""
     wish: dict[str, Any] = Field(default_factory=dict, sa_type=json_column())
     public_key_sha256: str | None = None
+    names: list[str] = Field(default_factory=list, sa_type=json_column())
+    reuse_of: UUID | None = None
     known_ssl_ids: list[int] = Field(default_factory=list, sa_type=json_column())
+    known_serial_number: str | None = None
     absent_at: list[str] = Field(default_factory=list, sa_type=json_column())
     attempts: int = 0
     claimed_at: datetime | None = Field(default=None, sa_type=Moment)
     submitted_at: datetime | None = Field(default=None, sa_type=Moment)
+    marked_renewed_at: datetime | None = Field(default=None, sa_type=Moment)
     error: str | None = None
     created_at: datetime = Field(sa_type=Moment)
 
@@ -163,7 +183,46 @@ class OrderEvent(SQLModel, table=True):
     kind: str
     detail: str = ""
     flow_run_id: str | None = None
+    started_by: str = ""
     requested_by: str = ""
+
+
+class Revocation(SQLModel, table=True):
+    """A certificate that is to be revoked at SCM, now or later; poll_orders does what could not be done at once.
+
+    Due from `due_at` on, or `after_days` after the certificate of `successor_id` was delivered, whatever comes first (RULES R5, V3).
+    `status`: planned, done, refused. `serial_number` is given when it is revoked by that (RULES N6); `remove` takes it out of the
+    repository and its key out of `live/` (RULES D5).
+    """
+
+    __table_args__ = (Index("ix_revocation_status", "status"), Index("ix_revocation_order_id", "order_id"))
+
+    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    account: str
+    order_id: UUID = Field(foreign_key="certificate_order.id")
+    serial_number: str | None = None
+    reason_code: int
+    reason: str
+    remove: bool = False
+    successor_id: UUID | None = Field(default=None, foreign_key="certificate_order.id")
+    after_days: int | None = None
+    due_at: datetime | None = Field(default=None, sa_type=Moment)
+    status: str = "planned"
+    requested_by: str = ""
+    error: str | None = None
+    created_at: datetime = Field(sa_type=Moment)
+    done_at: datetime | None = Field(default=None, sa_type=Moment)
+
+
+class CompromisedKey(SQLModel, table=True):
+    """A public key that somebody reported as compromised: nobody uses it again, in no account (RULES K5). SHA-256 as in `certificate`."""
+
+    __tablename__ = "compromised_key"
+
+    public_key_sha256: str = Field(primary_key=True)
+    reported_at: datetime = Field(sa_type=Moment)
+    reported_by: str = ""
+    reason: str = ""
 
 
 class AccountState(SQLModel, table=True):

@@ -87,3 +87,66 @@ class PollSummary(Summary):
     delivered: int = 0
     calls: int = 0
     problems: tuple[str, ...] = ()
+
+
+class OrderResult(Summary):
+    """One order of a batch, and why it was skipped, what was done with it, or why that failed."""
+
+    order_id: UUID | None = None
+    ssl_id: int | None = None
+    reason: str = ""
+
+
+class RenewedOrder(Summary):
+    """What renews or reissues an order; for a renewal `ssl_id` is the successor's."""
+
+    action: Literal["renew", "reissue"]
+    order_id: UUID
+    ssl_id: int | None = None
+    predecessor_ssl_id: int | None = None
+    status: str
+
+
+class RenewSummary(Summary):
+    """renew_or_reissue."""
+
+    orders: tuple[RenewedOrder, ...] = ()
+    skipped: tuple[OrderResult, ...] = ()
+    failed: tuple[OrderResult, ...] = ()
+    calls: int = 0
+
+
+class RevokeSummary(Summary):
+    """revoke."""
+
+    done: tuple[OrderResult, ...] = ()
+    failed: tuple[OrderResult, ...] = ()
+    calls: int = 0
+
+
+class CancelSummary(Summary):
+    """cancel_orders."""
+
+    done: tuple[OrderResult, ...] = ()
+    failed: tuple[OrderResult, ...] = ()
+    calls: int = 0
+
+
+class DeleteSummary(Summary):
+    """delete_orders."""
+
+    done: tuple[OrderResult, ...] = ()
+    failed: tuple[OrderResult, ...] = ()
+
+
+class InventorySummary(Summary):
+    """report_inventory. `ending_soon` within 30 days; `strangers` are certificates that nobody ordered here."""
+
+    orders: int = 0
+    certificates: int = 0
+    ending_soon: int = 0
+    in_doubt: int = 0
+    waiting: int = 0
+    held: int = 0
+    strangers: int = 0
+    file: str = ""

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from models.checks import FRESH_FOR, CheckedOrder, check_order
 from models.errors import CertflowError, ConflictError, InputError, RejectedError, SetupError
 from models.names import check_live_name, live_name
-from models.orders import ORDERED, CertificateOrder, Submission
+from models.orders import ENROLL, ORDERED, CertificateOrder, Submission
 from models.parameters import OrderParameters
 from models.status import LIVING, OPEN, OrderStatus, SubmissionStatus
 from models.summaries import OrderSummary
@@ -18,7 +18,7 @@ from tasks.adapters import pki
 from tasks.adapters.store import Session, certificates, orders, submissions
 from tasks.reference import facts, refresh
 from tasks.retry import step
-from tasks.runs import next_look, this_run
+from tasks.runs import next_look, run_id, this_run
 from tasks.services import Services, open_services
 
 
@@ -37,7 +37,7 @@ def plan(wish: OrderParameters) -> Planned:
 
     Raises: InputError with all problems at once; RejectedError when the first request under this id was refused by SCM.
     """
-    request_id = wish.request_id or this_run() or str(uuid4())
+    request_id = wish.request_id or run_id() or str(uuid4())
     with open_services() as svc:
         if svc.settings.require_requested_by and not wish.requested_by:
             raise InputError("requested_by is required here (CERTFLOW_REQUIRE_REQUESTED_BY): say for whom this is ordered")
@@ -142,7 +142,7 @@ def _write(
     session.add(order)
     session.flush()
     planned = Submission(
-        account=wish.account, order_id=order.id, kind="enroll", status=SubmissionStatus.PLANNED, request_id=request_id, wish=wish.wish(),
+        account=wish.account, order_id=order.id, kind=ENROLL, status=SubmissionStatus.PLANNED, request_id=request_id, wish=wish.wish(),
         csr=csr.pem if csr else None, own_csr=csr is not None, public_key_sha256=csr.public_key_sha256 if csr else None, created_at=now,
     )
     session.add(planned)

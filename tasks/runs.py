@@ -14,12 +14,14 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from prefect.artifacts import Artifact, MarkdownArtifact, create_progress_artifact, update_progress_artifact
+from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
 from models.errors import BatchError, CertflowError
+from models.orders import Run
 from models.summaries import Summary
 from tasks.settings import settings
 
@@ -35,10 +37,25 @@ _PRINT_TRACEBACKS = ("prefect.flow_runs", "prefect.engine")
 """Loggers by which a run's process prints, after the run has ended as Failed, the error that came with the state."""
 
 
-def this_run() -> str | None:
-    """The id of the flow run that we are in, None outside of one. A retried run keeps its id."""
+def this_run() -> Run | None:
+    """The flow run that we are in, None outside of one. A retried run keeps its id."""
     context = FlowRunContext.get()
-    return str(context.flow_run.id) if context and context.flow_run else None
+    return Run(str(context.flow_run.id), _started_by(context.flow_run)) if context and context.flow_run else None
+
+
+def run_id() -> str | None:
+    """The id of the flow run that we are in."""
+    run = this_run()
+    return run.id if run else None
+
+
+def _started_by(run: FlowRun) -> str:
+    """Prefect knows no persons: only what kind of thing started a run."""
+    if run.auto_scheduled:
+        return "schedule"
+    if run.created_by and run.created_by.type and run.created_by.type.upper() == "AUTOMATION":
+        return "automation"
+    return "API or UI" if run.deployment_id else "Python"
 
 
 def by_schedule() -> bool:
@@ -117,7 +134,7 @@ def reported(summary: S, sentence: str, *, pages: Mapping[str, str] | None = Non
 
 def _leave_summary(summary: Summary) -> None:
     Artifact(
-        type="json", key=f"summary-{this_run()}", description="Summary for programs", data=summary.model_dump(mode="json"),
+        type="json", key=f"summary-{run_id()}", description="Summary for programs", data=summary.model_dump(mode="json"),
     ).create()
 
 

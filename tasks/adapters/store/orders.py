@@ -14,7 +14,7 @@ from models.choosing import as_id
 from models.errors import ConflictError, InputError, NotFoundError
 from models.marker import marked_by
 from models.names import normalise
-from models.orders import IMPORTED, Certificate, CertificateOrder, OrderEvent, Submission
+from models.orders import IMPORTED, Certificate, CertificateOrder, OrderEvent, Run, Submission
 from models.records import OrderRecord
 from models.status import OPEN_AT_SCM, UNSETTLED_HERE, OrderStatus, order_status
 from tasks.adapters.store.rows import differing, event, new_row
@@ -37,7 +37,7 @@ class Upserted:
 
 
 def record_event(
-    session: Session, order_id: UUID, kind: str, detail: str = "", *, now: datetime, run: str | None, by: str = ""
+    session: Session, order_id: UUID, kind: str, detail: str = "", *, now: datetime, run: Run | None, by: str = ""
 ) -> None:
     """Write down that something happened to an order."""
     record_events(session, [event(order_id, kind, detail, now=now, run=run, by=by)])
@@ -150,7 +150,7 @@ def known_ssl_ids(session: Session, account: str, ssl_ids: Sequence[int]) -> set
 
 
 def upsert(
-    session: Session, account: str, records: Sequence[OrderRecord], *, now: datetime, run: str | None, include_deleted: bool = False
+    session: Session, account: str, records: Sequence[OrderRecord], *, now: datetime, run: Run | None, include_deleted: bool = False
 ) -> Upserted:
     """Write a batch of what SCM showed.
 
@@ -189,7 +189,7 @@ def upsert(
 
 
 def update_from(
-    row: CertificateOrder, record: OrderRecord, status: OrderStatus | None, *, now: datetime, run: str | None
+    row: CertificateOrder, record: OrderRecord, status: OrderStatus | None, *, now: datetime, run: Run | None
 ) -> dict[str, Any] | None:
     """Bring a known row to what SCM says; the event to record when something changed."""
     before = row.status

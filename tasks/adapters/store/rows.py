@@ -4,7 +4,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from models.orders import IMPORTED, CertificateOrder
+from models.orders import IMPORTED, CertificateOrder, Run
 from models.records import OrderRecord
 from models.status import OrderStatus
 
@@ -17,9 +17,12 @@ _COPIED = (
 """Facts that are SCM's to say, whoever placed the order; an absent one keeps what we have."""
 
 
-def event(order_id: UUID, kind: str, detail: str, *, now: datetime, run: str | None, by: str = "") -> dict[str, Any]:
+def event(order_id: UUID, kind: str, detail: str, *, now: datetime, run: Run | None, by: str = "") -> dict[str, Any]:
     """Something that happened to an order."""
-    return {"order_id": order_id, "at": now, "kind": kind, "detail": detail[:2000], "flow_run_id": run, "requested_by": by}
+    return {
+        "order_id": order_id, "at": now, "kind": kind, "detail": detail[:2000], "flow_run_id": run.id if run else None,
+        "started_by": run.started_by if run else "", "requested_by": by,
+    }
 
 
 def new_row(account: str, record: OrderRecord, status: OrderStatus, *, now: datetime) -> dict[str, Any]:

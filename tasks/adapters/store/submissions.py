@@ -10,7 +10,7 @@ from sqlalchemy import CursorResult, update
 from sqlmodel import Session, col, select
 
 from models.errors import ConflictError, NotFoundError
-from models.orders import CertificateOrder, Submission
+from models.orders import REISSUE, CertificateOrder, Run, Submission
 from models.status import STEPS, OrderStatus, SubmissionStatus
 from tasks.adapters.store.orders import record_event
 
@@ -75,7 +75,7 @@ def keep_key(session: Session, id_: UUID, *, csr: str, public_key_sha256: str) -
     )
 
 
-def claim(session: Session, id_: UUID, *, now: datetime, run: str | None, by: str = "", known_ssl_ids: Iterable[int] = ()) -> Submission:
+def claim(session: Session, id_: UUID, *, now: datetime, run: Run | None, by: str = "", known_ssl_ids: Iterable[int] = ()) -> Submission:
     """planned -> submitting: from here on only this caller may send it (RULES E1). Raises: ConflictError."""
     attempts = submission(session, id_).attempts + 1
     move(
@@ -89,7 +89,7 @@ def claim(session: Session, id_: UUID, *, now: datetime, run: str | None, by: st
 
 
 def submitted(
-    session: Session, id_: UUID, *, ssl_id: int, renew_id: str | None, now: datetime, run: str | None, how: str = "", by: str = ""
+    session: Session, id_: UUID, *, ssl_id: int, renew_id: str | None, now: datetime, run: Run | None, how: str = "", by: str = ""
 ) -> None:
     """submitting -> submitted, with SCM's numbers (RULES E1). Raises: ConflictError."""
     move(session, id_, SubmissionStatus.SUBMITTING, SubmissionStatus.SUBMITTED, submitted_at=now, error=None)
@@ -103,7 +103,7 @@ def submitted(
     record_event(session, order.id, "submitted", how or f"SCM took it as {ssl_id}", now=now, run=run, by=by)
 
 
-def back_to_planned(session: Session, id_: UUID, *, attempt: int, why: str, counted: bool, now: datetime, run: str | None) -> None:
+def back_to_planned(session: Session, id_: UUID, *, attempt: int, why: str, counted: bool, now: datetime, run: Run | None) -> None:
     """submitting -> planned: SCM surely did not take this attempt (RULES E2, E4). Raises: ConflictError, also when another one is under way.
 
     An attempt that SCM turned away at the door is not `counted`: it is repeated as often as it takes.
@@ -116,14 +116,14 @@ def back_to_planned(session: Session, id_: UUID, *, attempt: int, why: str, coun
     record_event(session, submission(session, id_).order_id, "planned again", why, now=now, run=run)
 
 
-def refused(session: Session, id_: UUID, *, attempt: int, why: str, now: datetime, run: str | None) -> None:
+def refused(session: Session, id_: UUID, *, attempt: int, why: str, now: datetime, run: Run | None) -> None:
     """submitting -> refused, final, with SCM's words (RULES E2). Raises: ConflictError, also when another attempt is under way."""
     move(session, id_, SubmissionStatus.SUBMITTING, SubmissionStatus.REFUSED, attempt=attempt, error=why)
     _order_follows(session, submission(session, id_), OrderStatus.REFUSED, now=now)
     record_event(session, submission(session, id_).order_id, "refused", why, now=now, run=run)
 
 
-def withdrawn(session: Session, id_: UUID, old: SubmissionStatus, *, why: str, now: datetime, run: str | None, by: str = "") -> None:
+def withdrawn(session: Session, id_: UUID, old: SubmissionStatus, *, why: str, now: datetime, run: Run | None, by: str = "") -> None:
     """planned or submitting -> withdrawn, by a person. Raises: ConflictError."""
     move(session, id_, old, SubmissionStatus.WITHDRAWN, error=why)
     _order_follows(session, submission(session, id_), OrderStatus.WITHDRAWN, now=now)
@@ -170,7 +170,7 @@ def statuses(session: Session, ids: Iterable[UUID]) -> dict[UUID, SubmissionStat
 
 def _order_follows(session: Session, sent: Submission, status: OrderStatus, *, now: datetime) -> None:
     """Until SCM's word is known an order says what its submission says; a reissue leaves it to SCM."""
-    if sent.kind == "reissue":
+    if sent.kind == REISSUE:
         return
     session.execute(
         update(CertificateOrder).where(col(CertificateOrder.id) == sent.order_id, col(CertificateOrder.ssl_id).is_(None))
