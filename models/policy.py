@@ -1,11 +1,167 @@
 """Decisions of (facts, now), without I/O. Each answers why or why not, in words that can be shown."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
 from uuid import UUID
 
-from models.orders import Certificate, CertificateOrder
-from models.status import LIVING
+from models.orders import Certificate, CertificateOrder, Submission
+from models.records import OrderRecord
+from models.status import LIVING, OPEN, REFUSED_AT_SCM, OrderStatus, order_status
+
+THIRD = 1 / 3
+SHORT_LIFE = timedelta(days=10)
+"""Certificates that live so long or shorter are renewed when half of it is left (RULES R2)."""
+
+SPREAD = 0.1
+"""The share of what is left by which a renewal may come later, so that orders of one day are not renewed on one day."""
+
+_RENEWED_ELSEWHERE = frozenset({"acme", "scep", "est", "msagent", "discovery", "imported", "import"})
+"""`requestedVia` of certificates that something else renews (RULES R1), without case, blanks and `_`."""
+
+
+def renewal_day(not_before: datetime, not_after: datetime, *, share_left: float = THIRD, jitter: float = 0.0) -> datetime:
+    """From when on a certificate must be renewed: a third of its lifetime is left, half when it lives 10 days or less (RULES R2).
+
+    `jitter` from 0 to 1 moves it later, by at most a tenth of what is left then.
+    """
+    lifetime = not_after - not_before
+    left = lifetime / 2 if lifetime <= SHORT_LIFE else timedelta(days=round(lifetime * share_left / timedelta(days=1)))
+    return not_after - left * (1 - SPREAD * jitter)
+
+
+def jitter_of(order_id: UUID) -> float:
+    """From 0 to 1, always the same for an order."""
+    return (order_id.int % 1009) / 1008
+
+
+def due(certificate: Certificate, now: datetime, *, share_left: float = THIRD, jitter: float = 0.0) -> str | None:
+    """Why the certificate must be renewed now, or None (RULES R2)."""
+    if now < renewal_day(certificate.not_before, certificate.not_after, share_left=share_left, jitter=jitter):
+        return None
+    left = certificate.not_after - now
+    return f"ended on {certificate.not_after:%Y-%m-%d}" if left <= timedelta(0) else f"ends on {certificate.not_after:%Y-%m-%d}, in {left.days} days"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RenewalFacts:
+    """What decides about the renewal or the reissue of one order.
+
+    `certificate` is the newest that may be delivered, `submission` the one whose key it carries. `served_sha256` is what `live/` serves
+    under the order's live name. `successors` are the orders that renew it. `expiring_within` widens what is due (days).
+    """
+
+    order: CertificateOrder
+    certificate: Certificate | None = None
+    submission: Submission | None = None
+    served_sha256: str | None = None
+    successors: Sequence[CertificateOrder] = ()
+    expiring_within: int | None = None
+
+    @property
+    def open_successor(self) -> CertificateOrder | None:
+        """The renewal that is under way (RULES E5, E6)."""
+        return next((one for one in self.successors if one.status in OPEN), None)
+
+
+Reason: TypeAlias = Callable[[RenewalFacts, datetime], str | None]
+
+
+def why_not(facts: RenewalFacts, now: datetime, *, reasons: Sequence[Reason]) -> str | None:
+    """The first reason that stands against it, or None."""
+    return next((why for reason in reasons if (why := reason(facts, now))), None)
+
+
+def not_issued(facts: RenewalFacts, _now: datetime) -> str | None:
+    status = facts.order.status
+    if status == OrderStatus.ISSUED:
+        return None
+    if status in OPEN:
+        return f"it is {status}: it is not issued yet"
+    return f"it is {status}: order a new certificate with order-certificate"
+
+
+def renews_by_another_way(facts: RenewalFacts, _now: datetime) -> str | None:
+    via = facts.order.requested_via or ""
+    word = "".join(letter for letter in via.lower() if letter not in " _-")
+    return f"it was requested by {via}: whoever made it renews it" if word in _RENEWED_ELSEWHERE else None
+
+
+def key_is_not_ours(facts: RenewalFacts, _now: datetime) -> str | None:
+    if facts.submission is None:
+        return "its key is not in our Vault: name it by hand, and its successor gets a key of ours"
+    if facts.submission.own_csr:
+        return "its key is not in our Vault, since it was ordered with a CSR of the customer: renew it by hand with a new csr"
+    return None
+
+
+def not_served(facts: RenewalFacts, _now: datetime) -> str | None:
+    if facts.certificate is not None and facts.served_sha256 == facts.certificate.sha256:
+        return None
+    return f"live/{facts.order.live_name} does not serve it" if facts.order.live_name else "it has no live name: nobody reads it from Vault"
+
+
+def being_renewed(facts: RenewalFacts, _now: datetime) -> str | None:
+    one = facts.open_successor
+    return f"it is being renewed already, as order {one.ssl_id or one.id} ({one.status})" if one else None
+
+
+def was_renewed(facts: RenewalFacts, _now: datetime) -> str | None:
+    one = next((one for one in facts.successors if one.status == OrderStatus.ISSUED), None)
+    return f"it was renewed already: order {one.ssl_id or one.id} is its successor" if one else None
+
+
+def renewal_was_refused(facts: RenewalFacts, _now: datetime) -> str | None:
+    one = next((one for one in facts.successors if one.status in REFUSED_AT_SCM), None)
+    return f"its renewal, order {one.ssl_id}, was {one.status} at SCM: mend the cause there, then renew it by hand" if one else None
+
+
+def not_due_yet(facts: RenewalFacts, now: datetime) -> str | None:
+    certificate = facts.certificate
+    if certificate is None:
+        return "its certificate is not in the repository"
+    if facts.expiring_within is not None:
+        return None if certificate.not_after - now <= timedelta(days=facts.expiring_within) else f"it ends on {certificate.not_after:%Y-%m-%d}"
+    jitter = jitter_of(facts.order.id)
+    day = renewal_day(certificate.not_before, certificate.not_after, jitter=jitter)
+    return None if due(certificate, now, jitter=jitter) else f"it is not due before {day:%Y-%m-%d}"
+
+
+RENEW_BY_ITSELF: tuple[Reason, ...] = (
+    not_issued,
+    was_renewed,
+    being_renewed,            # E6
+    key_is_not_ours,          # R1: a key that no server of ours uses
+    renews_by_another_way,    # R1: ACME, EST and the like
+    not_due_yet,              # R2
+    renewal_was_refused,      # somebody declined it: a person must look first
+    not_served,               # R1: last, since it needs a look into Vault
+)
+
+RENEW_BY_HAND: tuple[Reason, ...] = (not_issued, was_renewed)
+REISSUE_BY_HAND: tuple[Reason, ...] = (not_issued,)
+
+
+def why_not_at_scm(
+    record: OrderRecord, *, known_serial_number: str | None, own_successors: Sequence[CertificateOrder] = (), reissue: bool = False
+) -> str | None:
+    """What SCM's details, read just before sending, hold against a renewal or a reissue (RULES R1).
+
+    A successor of ours that came to nothing explains why SCM calls the order renewed. A serial number that SCM does not show stands
+    against nothing.
+    """
+    if order_status(record.status_word) != OrderStatus.ISSUED:
+        return f"SCM says that it is {record.status_word}"
+    if record.serial_number and known_serial_number and record.serial_number != known_serial_number:
+        return f"SCM shows serial number {record.serial_number}, we know {known_serial_number}: run import-orders first"
+    if reissue:
+        return None
+    if record.renewed and not any(one.ssl_id and one.status not in LIVING for one in own_successors):
+        return "SCM says that it was renewed already, by somebody else: import-orders finds the successor"
+    if record.auto_renew and record.auto_renew.lower().replace("_", " ") in {"scheduled", "started"}:
+        return "SCM renews it by itself (autoRenewDetails): switch that off there first"
+    return None
 
 
 def newest_living(rows: Sequence[CertificateOrder]) -> list[CertificateOrder]:
