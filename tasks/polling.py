@@ -18,7 +18,7 @@ from models.windows import around
 from tasks import certificates, delivery, settling
 from tasks import submissions as sending
 from tasks.adapters.scm import ScmClient
-from tasks.adapters.store import Session, orders, submissions
+from tasks.adapters.store import Session, orders, renewals, submissions
 from tasks.adapters.store import certificates as repository
 from tasks.retry import step
 from tasks.runs import counted, log, next_look, this_run
@@ -78,6 +78,7 @@ def anything_open(account: str) -> bool:
             submissions.unsettled(session, account, SubmissionStatus.SUBMITTING)
             or [one for one in submissions.unsettled(session, account, SubmissionStatus.PLANNED) if one.attempts < sending.MOST_ATTEMPTS]
             or orders.open_orders(session, account, most=1)
+            or renewals.being_reissued(session, account)
             or repository.not_fetched(session, account, most=1)
             or repository.not_delivered(session, account)
         )
@@ -102,7 +103,8 @@ def look(account: str, order_ids: Sequence[UUID] | None = None) -> Looked:
 def _undecided(session: Session, account: str) -> list[CertificateOrder]:
     waiting = [row.id for row in repository.not_fetched(session, account, origin=ORDERED)]
     waiting += [one.order_id for one in repository.not_delivered(session, account)]
-    return [*orders.open_orders(session, account), *orders.by_ids(session, waiting).values()]
+    found = [*orders.open_orders(session, account), *renewals.being_reissued(session, account), *orders.by_ids(session, waiting).values()]
+    return list({row.id: row for row in found}.values())
 
 
 def _look(svc: Services, scm: ScmClient, account: str, rows: list[CertificateOrder]) -> Looked:
@@ -179,7 +181,7 @@ def bring_forward(account: str, order_ids: Sequence[UUID] | None = None) -> Poll
     looked = _part(lambda: look(account, order_ids), Looked(), problems)
     fetched = _part(lambda: certificates.fetch_all(account, order_ids), certificates.Fetched(), problems)
     delivered = _part(lambda: delivery.deliver_all(account, order_ids), delivery.Delivered(), problems)
-    problems += [*sent.failed, *looked.failed, *fetched.failed, *delivered.failed]
+    problems += [*(f"submission {id_}: {why}" for id_, why in sent.failed), *looked.failed, *fetched.failed, *delivered.failed]
     return PollSummary(
         orders_checked=looked.checked, orders_changed=looked.changed, certificates_fetched=fetched.fetched,
         certificates_waiting=fetched.waiting + delivered.waiting, settled=settled.adopted, in_doubt=len(settled.in_doubt),

@@ -24,7 +24,8 @@ def plan(session: Session, new: Revocation) -> Revocation:
     for known in of_order(session, new.order_id):
         if known.status == PLANNED and known.serial_number == new.serial_number:
             known.due_at = min((moment for moment in (known.due_at, new.due_at) if moment), default=None)
-            known.successor_id, known.after_days = new.successor_id or known.successor_id, known.after_days if new.after_days is None else new.after_days
+            known.successor_id = new.successor_id or known.successor_id
+            known.after_days = known.after_days if new.after_days is None else new.after_days
             known.remove = known.remove or new.remove
             session.flush()
             return known
