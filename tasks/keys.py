@@ -6,6 +6,7 @@ from uuid import UUID
 from models.errors import ConflictError, SetupError, TransientError
 from models.names import requested_names
 from models.orders import CertificateOrder, Submission
+from models.policy import key_like
 from models.status import SubmissionStatus
 from tasks.adapters import pki
 from tasks.adapters.store import orders, submissions
@@ -77,7 +78,7 @@ def _create(svc: Services, submission_id: UUID) -> None:
 def _new(svc: Services, order: CertificateOrder, planned: Submission) -> dict[str, str]:
     """A new key, or the one of the submission that is used again, with a CSR for the names that are asked for."""
     if planned.reuse_of is None:
-        key = pki.new_key(order.key_algorithm or "RSA", order.key_size or "2048")
+        key = pki.new_key(*key_like(order.key_algorithm, order.key_size))
     else:
         kept = svc.vault.read(f"keys/{planned.reuse_of}")
         if kept is None:

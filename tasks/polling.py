@@ -15,7 +15,7 @@ from models.records import OrderRecord
 from models.status import OPEN, OrderStatus, SubmissionStatus
 from models.summaries import PollSummary
 from models.windows import around
-from tasks import certificates, delivery, settling
+from tasks import certificates, delivery, marking, settling
 from tasks import submissions as sending
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import Session, orders, renewals, submissions
@@ -79,6 +79,7 @@ def anything_open(account: str) -> bool:
             or [one for one in submissions.unsettled(session, account, SubmissionStatus.PLANNED) if one.attempts < sending.MOST_ATTEMPTS]
             or orders.open_orders(session, account, most=1)
             or renewals.being_reissued(session, account)
+            or renewals.to_mark_renewed(session, account)
             or repository.not_fetched(session, account, most=1)
             or repository.not_delivered(session, account)
         )
@@ -181,6 +182,7 @@ def bring_forward(account: str, order_ids: Sequence[UUID] | None = None) -> Poll
     looked = _part(lambda: look(account, order_ids), Looked(), problems)
     fetched = _part(lambda: certificates.fetch_all(account, order_ids), certificates.Fetched(), problems)
     delivered = _part(lambda: delivery.deliver_all(account, order_ids), delivery.Delivered(), problems)
+    problems += _part(lambda: marking.mark_renewed(account), (), problems)
     problems += [*(f"submission {id_}: {why}" for id_, why in sent.failed), *looked.failed, *fetched.failed, *delivered.failed]
     return PollSummary(
         orders_checked=looked.checked, orders_changed=looked.changed, certificates_fetched=fetched.fetched,
@@ -214,6 +216,12 @@ def sentence(summary: PollSummary) -> str:
         f"{summary.certificates_waiting:,} wait" * bool(summary.certificates_waiting),
     ]
     return ", ".join(part for part in parts if part) + "; " + what_comes()
+
+
+def look_soon(account: str, order_ids: Sequence[UUID]) -> None:
+    """See how SCM took a few orders that were just sent; of many the next poll learns it by one call."""
+    if 0 < len(order_ids) <= FEW:
+        _quietly(lambda: look(account, order_ids))
 
 
 def wait_for(order_id: UUID, *, minutes: int, sleep: Callable[[float], None] = time.sleep) -> None:

@@ -91,6 +91,19 @@ def newest_certificates(session: Session, order_ids: Sequence[UUID]) -> dict[UUI
     return found
 
 
+def followed_by(session: Session, new: Certificate) -> Certificate | None:
+    """The certificate that a new one follows: the order's own before a reissue, else its predecessor's."""
+    own = session.exec(
+        select(Certificate).where(
+            Certificate.order_id == new.order_id, Certificate.id != new.id, col(Certificate.delivered_at).is_not(None),
+        ).order_by(col(Certificate.delivered_at).desc())
+    ).first()
+    order = session.get(CertificateOrder, new.order_id)
+    if own is not None or order is None or order.predecessor_id is None:
+        return own
+    return newest_certificates(session, [order.predecessor_id]).get(order.predecessor_id)
+
+
 def living_with_keys(session: Session, public_keys: Iterable[str]) -> list[tuple[CertificateOrder, Certificate]]:
     """Issued orders of all accounts that have a certificate with one of these public keys, oldest first (RULES V3)."""
     return list(session.exec(

@@ -172,6 +172,11 @@ def finish(session: Session, id_: UUID) -> None:
     )
 
 
+def marked_renewed(session: Session, id_: UUID, *, now: datetime) -> None:
+    """Remember that SCM was told which order this new one renews (RULES R4)."""
+    session.execute(update(Submission).where(col(Submission.id) == id_).values(marked_renewed_at=now))
+
+
 def linked_ssl_ids(session: Session, account: str, ssl_ids: Iterable[int]) -> set[int]:
     """Those of `ssl_ids` that belong to an order which we placed: they are explained (RULES E3, E4)."""
     return set(session.exec(
