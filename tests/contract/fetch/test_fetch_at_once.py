@@ -53,6 +53,7 @@ while True:
 '''
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["nothing", "another type", "two changes"])
 def test_killed_at_any_step_it_leaves_one_whole_set_and_the_next_fetch_ends_the_work(live, fetch, consumer, tmp_path, before) -> None:
     """RULES D1"""

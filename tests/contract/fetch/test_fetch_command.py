@@ -1,6 +1,8 @@
 """`python -m deployments fetch` as a consumer of certificates runs it, against a Vault over HTTP."""
 
 import os
+import re
+import shlex
 import stat
 from pathlib import Path
 
@@ -203,7 +205,7 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(live, fetch, tmp_path, capfd
 
 
 def test_a_disk_that_takes_no_more_leaves_the_old_files(live, typed, fetch, folder) -> None:
-    """A limit on the size of a file stands for the full disk: the write fails in the middle of the set."""
+    """A limit on the size of a file stands for the full disk: both fail a write."""
     live.serve(old := live.issue())
     fetch()
     live.serve(new := live.issue())
@@ -227,6 +229,17 @@ def test_it_needs_neither_a_database_nor_prefect(live, typed, folder, tmp_path: 
     assert list((tmp_path / "home").iterdir()) == []
 
 
+def test_the_unit_in_the_readme_runs_it(live, fetch, folder, tmp_path) -> None:
+    """Its ExecStart, split as systemd splits it, with a folder and a command of this test"""
+    [line] = re.findall(r"^ExecStart=\S+/python -m deployments fetch (.*)$", (Path(__file__).parents[3] / "README.md").read_text(), re.MULTILINE)
+    name, into, option, after = shlex.split(line.replace("%i", "www.example.com"))
+    assert (into, after) == ("/etc/nginx/tls/www.example.com", "systemctl reload nginx")
+    live.serve(entry := live.issue())
+    assert fetch(option, f"touch {tmp_path}/told", name=name) == 0
+    assert (tmp_path / "told").exists()
+    assert live.seen(folder) == live.files(entry)
+
+
 @pytest.mark.parametrize("login", ["token", "approle"])
 @pytest.mark.parametrize("narrowed", [False, True])
 @pytest.mark.vault
@@ -239,7 +252,8 @@ def test_the_readers_policy_suffices(live, typed, folder, real_vault, reader, ne
     live.vault = new_vault(real_vault.address, token=real_vault.token, prefix=prefix)
     live.serve(entry := live.issue())
     if login == "token":
-        words = {"VAULT_TOKEN": real_vault.call("POST", "auth/token/create", {"policies": [policy], "no_default_policy": True})["auth"]["client_token"]}
+        made = real_vault.call("POST", "auth/token/create", {"policies": [policy], "no_default_policy": True})
+        words = {"VAULT_TOKEN": made["auth"]["client_token"]}
     else:
         role, secret = real_vault.new_role(f"fetch-{policy}", policy)
         words = {"VAULT_TOKEN": "", "VAULT_ROLE_ID": role, "VAULT_SECRET_ID": secret}
