@@ -176,7 +176,7 @@ def _remember(svc: Services, order: CertificateOrder, new: Certificate, version:
         if new.submission_id:
             submissions.finish(session, new.submission_id)
     if first:
-        facts = {"serial_number": new.serial_number, "not_after": new.not_after.isoformat(), "live_version": version}
+        facts = dict(serial_number=new.serial_number, not_after=new.not_after.isoformat(), live_version=version)
         events.emit(events.DELIVERED, order, **facts)
         if order.predecessor_id is not None:
             events.emit(events.RENEWED, order, predecessor_id=str(order.predecessor_id), **facts)
