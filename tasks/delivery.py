@@ -106,6 +106,8 @@ def accept(svc: Services, order: CertificateOrder) -> str:
 
 
 def _why_not(svc: Services, order: CertificateOrder, new: Certificate, served: Mapping[str, Any]) -> str | None:
+    if served.get("sha256") == new.sha256:    # it is there already, closed
+        return f"live/{order.live_name} says that it is revoked"
     holder: CertificateOrder | None = None
     predecessors: list[UUID] = []
     with svc.store.reading() as session:
@@ -114,6 +116,8 @@ def _why_not(svc: Services, order: CertificateOrder, new: Certificate, served: M
                 holder = orders.order(session, serving)
             except NotFoundError:
                 holder = None    # of a database that is gone: nobody else will ever write it
+            if holder is not None and holder.deleted_at is not None:
+                holder = None    # its renewal has ended, and its live name is free (RULES D2)
         before = order.predecessor_id
         while before is not None and before not in predecessors:
             predecessors.append(before)

@@ -39,8 +39,7 @@ def plan(wish: OrderParameters) -> Planned:
     """
     request_id = wish.request_id or run_id() or str(uuid4())
     with open_services() as svc:
-        if svc.settings.require_requested_by and not wish.requested_by:
-            raise InputError("requested_by is required here (CERTFLOW_REQUIRE_REQUESTED_BY): say for whom this is ordered")
+        svc.settings.demand_requested_by(wish.requested_by)
         with svc.store.reading() as session:
             if not wish.check_only and (earlier := _earlier(session, wish, request_id)):
                 return earlier

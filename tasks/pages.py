@@ -4,7 +4,7 @@ Whatever SCM or a user wrote is shown as plain text: no Markdown and no HTML of 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from models.choosing import path
 from models.orders import Certificate, CertificateOrder, Submission
 from models.reference import CertificateProfile, CustomField, Domain, Organization
 from models.status import WAITS_FOR_APPROVAL, OrderStatus
-from models.summaries import Finding
+from models.summaries import Finding, OrderResult
 from tasks.adapters.store import certificates, orders, reference
 from tasks.adapters.store import submissions as sent
 from tasks.retry import step
@@ -128,6 +128,14 @@ def orders_page(account: str) -> str:
             for one in ending
         ]),
     ))
+
+
+def batch_page(title: str, parts: Mapping[str, Sequence[OrderResult]]) -> str:
+    """Many orders of one run, by what became of them."""
+    return f"# {plain(title)}\n\n" + "\n".join(
+        f"## {plain(name)} ({len(rows):,})\n\n" + table(("Order", "What"), [(one.ssl_id or one.order_id, one.reason) for one in rows])
+        for name, rows in parts.items() if rows
+    )
 
 
 @step
