@@ -1,6 +1,7 @@
-"""Which organization, which profile, which number a text means (RULES N5, N6). Pure: reference data in, a row or an explained refusal out.
+"""Which organization, profile or number a text means (RULES N5, N6). Pure: reference data in, a row or an explained refusal out.
 
-Organizations and profiles may be given as name or id, and may be followed by ` (id)`, as a drop-down shows them; an organization also as `Parent / Department`.
+Organizations and profiles may be given as name or id and be followed by ` (id)`, as a drop-down shows them; an organization also as
+`Parent / Department`.
 """
 
 import re

@@ -186,7 +186,8 @@ def bring_forward(account: str, order_ids: Sequence[UUID] | None = None) -> Poll
     return PollSummary(
         orders_checked=looked.checked, orders_changed=looked.changed, certificates_fetched=fetched.fetched,
         certificates_waiting=fetched.waiting + delivered.waiting, settled=settled.adopted, in_doubt=len(settled.in_doubt),
-        failed=len(problems), sent=sent.taken, delivered=delivered.delivered, revoked=len(revoked.done), problems=tuple([*problems, *settled.in_doubt][:50]),
+        failed=len(problems), sent=sent.taken, delivered=delivered.delivered, revoked=len(revoked.done),
+        problems=tuple([*problems, *settled.in_doubt][:50]),
     )
 
 

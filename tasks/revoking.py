@@ -42,7 +42,7 @@ class Revoked:
     def add(self, other: "Revoked") -> None:
         self.done += other.done
         self.failed += other.failed
-        self.stopped = other.stopped
+        self.stopped = self.stopped or other.stopped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,13 +124,11 @@ def plan_others(
 
 
 def carry_out(account: str, ids: Sequence[UUID]) -> Revoked:
-    """Carry out planned revocations, batch by batch, until SCM refuses the login; what is not done stays planned (RULES S1)."""
+    """Carry out planned revocations, batch by batch. After a refused login no more calls are made, and the rest stays planned (RULES S1)."""
     total = Revoked()
     with Progress(f"revocations of {account}", len(ids)) as progress:
         for first in range(0, len(ids), BATCH):
             total.add(carry_out_batch(account, ids[first:first + BATCH]))
-            if total.stopped:
-                break
             progress.at(first + BATCH, f"{len(total.done):,} done, {len(total.failed)} failed so far")
     return total
 
@@ -143,15 +141,17 @@ def carry_out_batch(account: str, ids: Sequence[UUID]) -> Revoked:
         jobs = _jobs(svc, ids, result)
         if not jobs:
             return result
+        verdicts: list[Verdict | CertflowError] = []
         try:
             with svc.scm(account) as scm:
                 verdicts = asking.together(svc, lambda job: _carry_out(svc, scm, job), jobs)
-                for job, verdict in zip(jobs, verdicts, strict=True):
-                    _remember(svc, job, verdict, result)
                 if stop := asking.stop_in(verdicts):
                     raise stop
         except (LoginError, SetupError) as error:
             result.stopped = error
+            verdicts = verdicts or [error] * len(jobs)
+        for job, verdict in zip(jobs, verdicts, strict=True):
+            _remember(svc, job, verdict, result)
     return result
 
 
@@ -176,7 +176,7 @@ def _jobs(svc: Services, ids: Iterable[UUID], result: Revoked) -> list[Job]:
         of = orders.by_ids(session, [row.order_id for row in rows])
         jobs = [
             Job(row, order, certificates.with_serial_number(session, row.order_id, row.serial_number or order.serial_number))
-            for row in rows if (order := of[row.order_id])
+            for row, order in ((row, of[row.order_id]) for row in rows)
         ]
     for job in jobs:
         if job.row.status == revocations.DONE:
@@ -243,8 +243,6 @@ def _right_may_come(row: Revocation, refused: CertflowError) -> bool:
 
 def _remember(svc: Services, job: Job, verdict: Verdict | CertflowError, result: Revoked) -> None:
     """Write down what became of one revocation, and what SCM says of its order, in one transaction."""
-    if isinstance(verdict, LoginError | SetupError):
-        return
     if isinstance(verdict, CertflowError):
         verdict = Verdict(status="planned", said=str(verdict))
     row, order, now, run = job.row, job.order, svc.clock(), this_run()

@@ -35,7 +35,8 @@ from models.parameters.words import (
 )
 
 __all__ = [
-    "COMMENTS_MAX", "COMMENTS_SCM", "CUSTOM_FIELD_MAX", "EXTERNAL_REQUESTER_MAX", "KEY_COMPROMISE", "KEY_SIZES", "KINDS", "MARKER_LENGTH", "NAMES_MAX",
+    "COMMENTS_MAX", "COMMENTS_SCM", "CUSTOM_FIELD_MAX", "EXTERNAL_REQUESTER_MAX", "KEY_COMPROMISE", "KEY_SIZES", "KINDS", "MARKER_LENGTH",
+    "NAMES_MAX",
     "REASON_CODES", "REISSUE", "RENEW", "Account", "AnyStatus", "CancelParameters", "CheckParameters", "DeleteParameters", "ImportParameters",
     "ImportStatus", "InventoryParameters", "KeyAlgorithm", "KeySize", "KeystoreType", "Kind", "OrderParameters", "Parameters", "PollParameters",
     "ReasonCode", "RenewAction", "RenewParameters", "RevokeParameters", "SyncParameters", "checked", "reason_word",

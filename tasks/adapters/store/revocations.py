@@ -32,7 +32,8 @@ def plan(session: Session, new: Revocation) -> Revocation:
             if new.reason_code == KEY_COMPROMISE or (known.reason_code != KEY_COMPROMISE and _earlier(new.due_at, known.due_at)):
                 known.reason_code, known.reason, known.requested_by = new.reason_code, new.reason, new.requested_by
             known.due_at = min((moment for moment in (known.due_at, new.due_at) if moment), default=None)
-            known.successor_id, known.after_days = new.successor_id or known.successor_id, known.after_days if new.after_days is None else new.after_days
+            known.successor_id = new.successor_id or known.successor_id
+            known.after_days = known.after_days if new.after_days is None else new.after_days
             known.remove = known.remove or new.remove
             session.flush()
             return known
