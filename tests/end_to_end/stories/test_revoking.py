@@ -178,7 +178,7 @@ def test_a_served_certificate_needs_its_live_name(synced, order) -> None:
     synced.deliver("www.example.com", "*.shop.example.com")
     with pytest.raises(InputError, match=r"live/www\.example\.com serves it"):
         revoke.fn(orders=["www.example.com"], **TEXT)
-    with pytest.raises(BatchError, match="give _wildcard.shop.example.com in confirm"):
+    with pytest.raises(BatchError, match=r"give _wildcard\.shop\.example\.com in confirm"):
         revoke.fn(orders=["www.example.com", "*.shop.example.com"], confirm=["live/www.example.com"], **TEXT)
     assert synced.order("www.example.com").status == "revoked"
     assert synced.order("*.shop.example.com").status == "issued"
