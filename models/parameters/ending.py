@@ -36,11 +36,6 @@ class RevokeParameters(Parameters):
         """The number that SCM takes."""
         return REASON_CODES[self.reason_code] if self.reason_code in REASON_CODES else int(self.reason_code)
 
-    @property
-    def why(self) -> str:
-        """The reason as people read it, for example `superseded (4)`."""
-        return reason_word(self.code)
-
 
 class CancelParameters(Parameters):
     """cancel_orders."""

@@ -15,7 +15,18 @@ import models.orders
 import models.reference
 from deployments import __main__ as commands
 from models import summaries
-from models.parameters import CheckParameters, ImportParameters, OrderParameters, Parameters, PollParameters, SyncParameters, checked
+from models.parameters import (
+    CancelParameters,
+    CheckParameters,
+    DeleteParameters,
+    ImportParameters,
+    OrderParameters,
+    Parameters,
+    PollParameters,
+    RevokeParameters,
+    SyncParameters,
+    checked,
+)
 from tasks.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -24,10 +35,12 @@ README = (ROOT / "README.md").read_text()
 PARAMETERS: dict[str, type[Parameters]] = {
     "check_account": CheckParameters, "sync_reference_data": SyncParameters, "import_orders": ImportParameters,
     "order_certificate": OrderParameters, "poll_orders": PollParameters,
+    "revoke": RevokeParameters, "cancel_orders": CancelParameters, "delete_orders": DeleteParameters,
 }
 SUMMARIES: dict[str, type[summaries.Summary]] = {
     "check_account": summaries.AccountSummary, "sync_reference_data": summaries.SyncSummary, "import_orders": summaries.ImportSummary,
     "order_certificate": summaries.OrderSummary, "poll_orders": summaries.PollSummary,
+    "revoke": summaries.RevokeSummary, "cancel_orders": summaries.CancelSummary, "delete_orders": summaries.DeleteSummary,
 }
 assert models.orders.CertificateOrder.metadata is models.reference.Organization.metadata is SQLModel.metadata
 

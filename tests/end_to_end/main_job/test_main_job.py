@@ -20,6 +20,9 @@ NAMES = {
         "send_anyway", "csr", "live_name", "keystore_password_path", "request_id", "account",
     ],
     "poll-orders": ["orders", "account"],
+    "revoke": ["orders", "reason_code", "reason", "delete_from_repository", "confirm", "dry_run", "requested_by", "account"],
+    "cancel-orders": ["orders", "message", "account"],
+    "delete-orders": ["orders", "destroy_key", "confirm", "account"],
 }
 """The parameters of each deployment, in the order of its form."""
 
@@ -89,6 +92,8 @@ def test_a_form_offers_what_can_be_chosen(installation: Any) -> None:
     statuses = installation.up.deployment("import-orders")["parameter_openapi_schema"]["properties"]["statuses"]
     assert statuses["items"]["enum"][0] == "init"
     assert len(statuses["items"]["enum"]) == 12
+    reasons = installation.up.deployment("revoke")["parameter_openapi_schema"]["properties"]["reason_code"]["enum"]
+    assert reasons == ["unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation", "0", "1", "3", "4", "5"]
 
 
 def test_the_morning_runs_end_with_a_sentence_and_a_summary(synced: dict[str, dict[str, Any]]) -> None:
