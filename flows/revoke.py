@@ -38,12 +38,11 @@ def revoke(
     wish = checked(RevokeParameters, locals())
     before = accounts.calls(wish.account)
     targets = before_revoking.look(wish, meaning.exactly(wish.account, wish.orders, serial_numbers=True))
-    refused = before_revoking.refused(targets)
     if wish.dry_run:
-        return ending.dry_run(wish.account, ending.foreseen(targets), refused)
+        return ending.dry_run(wish.account, targets)
     written = revoking.write_down(wish, targets)
     result = revoking.carry_out(wish.account, written.due)
-    failed = (*refused, *result.failed)
+    failed = (*before_revoking.refused(targets), *result.failed)
     summary = RevokeSummary(done=tuple(result.done), failed=failed, planned=written.later, calls=accounts.calls(wish.account) - before)
     if result.stopped:
         raise ending.stopped(result.stopped, summary)

@@ -66,8 +66,14 @@ def _delete(svc: Services, order: CertificateOrder, wish: DeleteParameters) -> s
             unsettled = any(one.status in submissions.UNSETTLED for one in submissions.of_order(session, order.id))
         if why := _why_not(order, unsettled=unsettled, served=served, confirm=wish.confirm):
             raise ConflictError(why)
-        with svc.store.transaction() as session:
-            orders.delete_here(session, order.id, now=svc.clock(), run=this_run())
+        try:
+            with svc.store.transaction() as session:
+                orders.delete_here(session, order.id, now=svc.clock(), run=this_run())
+        except ConflictError:
+            with svc.store.reading() as session:
+                if orders.order(session, order.id).deleted_at is None:
+                    raise
+            said = ["another run was faster and deleted it"]
     if served:
         said.append(f"live/{order.live_name} keeps it with its key, and nobody renews it any more")
     if wish.destroy_key:

@@ -32,7 +32,7 @@ def names(results: Sequence[OrderResult]) -> dict[UUID, str]:
 
 def sentence(what: str, done: Sequence[OrderResult]) -> str:
     """What was done: order by order when they are few, else how many."""
-    return listed(done) if 0 < len(done) <= SAID else f"{counted(len(done), 'order')} {what}"
+    return listed(done) if 0 < len(done) <= SAID else f"{counted(len(done), 'order') if done else 'no order'} {what}"
 
 
 def listed(results: Sequence[OrderResult]) -> str:
@@ -50,14 +50,10 @@ def shown(account: str, what: str, done: Sequence[OrderResult], failed: Sequence
     return {f"{what}-{account}": pages.batch_page(f"Orders of account {account}: {what}", {"Failed": failed, "Done": done})}
 
 
-def foreseen(targets: Iterable[Target]) -> tuple[OrderResult, ...]:
-    """What a revocation would do, and what else the keys serve: for a dry run."""
-    return tuple(OrderResult(order_id=one.order_id, ssl_id=one.ssl_id, reason=_would(one)) for one in targets if not one.against)
-
-
 def _would(one: Target) -> str:
-    parts = [f"serial number {one.serial_number} would be revoked" if one.serial_number else "would be revoked"]
-    if one.served_as:
+    """What a revocation would do, and what else the key serves."""
+    parts = [one.against or (f"serial number {one.serial_number} would be revoked" if one.serial_number else "would be revoked")]
+    if one.served_as and not one.against:
         parts.append(f"live/{one.served_as} serves it")
     if one.key_serves:
         parts.append("the same key serves " + ", ".join(one.key_serves))
@@ -69,11 +65,13 @@ def also_planned(later: Sequence[OrderResult]) -> str:
     return f"; planned, since the same key is compromised: {listed(later)}" if later else ""
 
 
-def dry_run(account: str, would: Sequence[OrderResult], refused: Sequence[OrderResult]) -> RevokeSummary:
+def dry_run(account: str, targets: Iterable[Target]) -> RevokeSummary:
     """End a dry run: nothing was sent or written."""
+    told = [(one, OrderResult(order_id=one.order_id, ssl_id=one.ssl_id, reason=_would(one))) for one in targets]
+    would, refused = [result for one, result in told if not one.against], [result for one, result in told if one.against]
     summary = RevokeSummary(done=tuple(would), failed=tuple(refused))
     page = pages.batch_page(f"What a revocation in account {account} would do", {"Would be refused": refused, "Would be revoked": would})
-    said = "; ".join(part for part in (sentence("would be revoked", would), listed(refused) and f"would be refused: {listed(refused)}") if part)
+    said = sentence("would be revoked", would) + (f"; would be refused: {listed(refused)}" if refused else "")
     return reported(summary, f"nothing was sent: {said}", pages={f"revoke-dry-run-{account}": page})
 
 

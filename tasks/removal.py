@@ -30,7 +30,7 @@ def take_out(svc: Services, order: CertificateOrder, gone: Certificate) -> str:
     svc.vault.destroy_versions(path, holding)
     if not holding:
         return f"no version of {path} holds its key"
-    return f"destroyed in {path}: version{'s' * (len(holding) != 1)} {', '.join(str(number) for number in holding)}"
+    return f"version{'s' * (len(holding) != 1)} {', '.join(str(number) for number in holding)} of {path} destroyed"
 
 
 def still_served(svc: Services, order: CertificateOrder, gone: Certificate | None) -> str:

@@ -209,6 +209,8 @@ def _carry_out(svc: Services, scm: ScmClient, job: Job) -> Verdict:
     verdict = _judged(job, refused, record)
     if verdict.status != "done":
         return verdict
+    if row.remove and job.certificate is None:
+        return replace(verdict, said=f"{verdict.said}; the repository does not hold it")
     if not row.remove or job.certificate is None:
         return replace(verdict, said=verdict.said + removal.still_served(svc, job.order, job.certificate))
     try:

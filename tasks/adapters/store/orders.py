@@ -14,7 +14,7 @@ from models.choosing import as_id
 from models.errors import ConflictError, InputError, NotFoundError
 from models.marker import marked_by
 from models.names import normalise
-from models.orders import IMPORTED, Certificate, CertificateOrder, OrderEvent, Run, Submission
+from models.orders import IMPORTED, Certificate, CertificateOrder, OrderEvent, Revocation, Run, Submission
 from models.records import OrderRecord
 from models.status import OPEN, OPEN_AT_SCM, UNSETTLED_HERE, OrderStatus, order_status
 from tasks.adapters.store.rows import differing, event, new_row
@@ -242,6 +242,8 @@ def give_way(session: Session, account: str, ssl_id: int, *, to: UUID) -> None:
     session.execute(delete(Certificate).where(col(Certificate.order_id) == row.id))
     session.execute(update(OrderEvent).where(col(OrderEvent.order_id) == row.id).values(order_id=to))
     session.execute(update(CertificateOrder).where(col(CertificateOrder.predecessor_id) == row.id).values(predecessor_id=to))
+    session.execute(update(Revocation).where(col(Revocation.order_id) == row.id).values(order_id=to))
+    session.execute(update(Revocation).where(col(Revocation.successor_id) == row.id).values(successor_id=to))
     session.delete(row)
     session.flush()
 

@@ -225,3 +225,13 @@ def test_a_key_is_shared_by_its_hash_or_by_name_with_orders_that_are_not_deleted
         shared = submissions.sharing_keys(session, id_)
     assert shared == {hashed, named}
     assert not {alone, left, unknown} & shared
+
+
+def test_a_revocation_goes_with_an_imported_row_that_gives_way(store: Store, order: Make, imported: Make, now: datetime) -> None:
+    """RULES E3, V1"""
+    row_id, ours = imported(7), order(status=OrderStatus.SUBMITTING)
+    planned, after = plan(store, row_id, now, due_at=now), plan(store, order(), now, successor_id=row_id, after_days=1)
+    with store.transaction() as session:
+        orders.give_way(session, "default", 7, to=ours)
+    assert row(store, planned).order_id == ours
+    assert row(store, after).successor_id == ours
