@@ -1,6 +1,7 @@
-"""Which organization and which profile a text means (RULES N5). Pure: reference data in, a row or an explained refusal out.
+"""Which organization, profile or number a text means (RULES N5, N6). Pure: reference data in, a row or an explained refusal out.
 
-Both may be given as name or id, and may be followed by ` (id)`, as a drop-down shows them; an organization also as `Parent / Department`.
+Organizations and profiles may be given as name or id and be followed by ` (id)`, as a drop-down shows them; an organization also as
+`Parent / Department`.
 """
 
 import re
@@ -11,6 +12,7 @@ from models.errors import InputError
 from models.reference import CertificateProfile, Organization
 
 _WITH_ID = re.compile(r"^(?P<text>.*\S)\s*\((?P<id>[0-9]{1,12})\)$")
+_SERIAL_NUMBER = re.compile(r"[0-9A-Fa-f]{11,}|[0-9A-Fa-f]{1,2}(?::[0-9A-Fa-f]{2})+")
 _ID = re.compile(r"[0-9]{1,18}")    # more digits fit no column; other scripts' digits are names
 _SHOWN = 30
 SSL = "SSL"
@@ -46,6 +48,17 @@ def choose_profile(text: str, profiles: Sequence[CertificateProfile]) -> Certifi
 def as_id(text: str) -> int | None:
     """The id that a text is, or None: a text of digits that no id can have is a name like any other."""
     return int(text) if _ID.fullmatch(text.strip()) else None
+
+
+def as_serial_number(text: str) -> str | None:
+    """The serial number that a text is, as our tables hold it (lower-case hex without leading zeros); None if it is none.
+
+    Pairs of hex digits with colons, or more than 10 hex digits in a row: an sslId has at most 10. A UUID has hyphens; 32 hex digits
+    without them are a serial number of 128 bits.
+    """
+    if not _SERIAL_NUMBER.fullmatch(text.strip()):
+        return None
+    return text.strip().replace(":", "").lower().lstrip("0") or "0"
 
 
 def orders_ssl(organization: Organization) -> bool:

@@ -85,6 +85,7 @@ class PollSummary(Summary):
     failed: int = 0
     sent: int = 0
     delivered: int = 0
+    revoked: int = 0
     calls: int = 0
     problems: tuple[str, ...] = ()
 
@@ -117,10 +118,11 @@ class RenewSummary(Summary):
 
 
 class RevokeSummary(Summary):
-    """revoke."""
+    """revoke. `planned` are other certificates with a compromised key, which are revoked later (RULES V3)."""
 
     done: tuple[OrderResult, ...] = ()
     failed: tuple[OrderResult, ...] = ()
+    planned: tuple[OrderResult, ...] = ()
     calls: int = 0
 
 

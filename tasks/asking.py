@@ -13,8 +13,8 @@ from models.records import Enrolled, EnrollRequest, OrderRecord
 from models.reference import CertificateProfile
 from models.status import SubmissionStatus
 from tasks.adapters.scm import ScmClient
-from tasks.adapters.store import certificates, orders, reference, renewals, revocations, submissions
-from tasks.runs import this_run
+from tasks.adapters.store import Session, certificates, orders, reference, renewals, revocations, submissions
+from tasks.runs import log, this_run
 from tasks.services import Services
 
 FRESH_FOR = timedelta(minutes=5)
@@ -124,7 +124,7 @@ def longest_term(svc: Services, order: CertificateOrder) -> int | None:
     return max(terms, default=None) or order.term_days or (predecessor.term_days if predecessor else None)
 
 
-def seen_at_scm(svc: Services, account: str, record: OrderRecord) -> None:
-    """Keep what details said of an order."""
-    with svc.store.transaction() as session:
-        orders.upsert(session, account, [record], now=svc.clock(), run=this_run())
+def keep(session: Session, svc: Services, account: str, record: OrderRecord) -> None:
+    """Write down what SCM's details say of an order. A status that we do not know is said, and keeps the old one (RULES S4)."""
+    for text in orders.upsert(session, account, [record], now=svc.clock(), run=this_run()).unreadable:
+        log().warning(text)

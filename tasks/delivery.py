@@ -103,6 +103,8 @@ def accept(svc: Services, order: CertificateOrder) -> str:
 
 
 def _why_not(svc: Services, order: CertificateOrder, new: Certificate, served: Mapping[str, Any]) -> str | None:
+    if served.get("sha256") == new.sha256:    # it is there already, closed
+        return f"live/{order.live_name} says that it is revoked"
     holder: CertificateOrder | None = None
     predecessors: list[UUID] = []
     with svc.store.reading() as session:
@@ -113,6 +115,8 @@ def _why_not(svc: Services, order: CertificateOrder, new: Certificate, served: M
                 holder = orders.order(session, serving)
             except NotFoundError:
                 holder = None    # of a database that is gone: nobody else will ever write it
+            if holder is not None and holder.deleted_at is not None:
+                holder = None    # its renewal has ended, and its live name is free (RULES D2)
         before = order.predecessor_id
         while before is not None and before not in predecessors:
             predecessors.append(before)
@@ -132,6 +136,8 @@ def _entry(svc: Services, order: CertificateOrder, new: Certificate, served: Map
     if sent is None or sent.own_csr:
         return entry
     kept = svc.vault.read(f"keys/{sent.id}")
+    if kept is None and sent.reuse_of is not None:    # after a database was rebuilt: SCM used the old CSR again
+        kept = svc.vault.read(f"keys/{sent.reuse_of}")
     if kept is None:
         raise SetupError(f"the key of the certificate is not at keys/{sent.id} in Vault: restore it there, then poll again")
     kind = order.keystore_type or "PKCS12"

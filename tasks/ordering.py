@@ -15,7 +15,7 @@ from models.status import LIVING, OPEN, OrderStatus, SubmissionStatus
 from models.summaries import OrderSummary
 from tasks import delivery
 from tasks.adapters import pki
-from tasks.adapters.store import Session, certificates, orders, submissions
+from tasks.adapters.store import Session, certificates, orders, revocations, submissions
 from tasks.reference import facts, refresh
 from tasks.retry import step
 from tasks.runs import demand_requester, next_look, run_id, this_run
@@ -45,7 +45,7 @@ def plan(wish: OrderParameters) -> Planned:
                 return earlier
         csr = pki.read_csr(wish.csr) if wish.csr else None
         checked = _checked(svc, wish, (csr.algorithm, csr.size) if csr else None)
-        if against := [*checked.against(send_anyway=wish.send_anyway), *_against_password(svc, wish)]:
+        if against := [*checked.against(send_anyway=wish.send_anyway), *_against_password(svc, wish), *_against_key(svc, csr)]:
             raise InputError("refused, nothing was sent: " + "; ".join(against), problems=tuple(against))
         notes = tuple(checked.said(send_anyway=wish.send_anyway))
         assert checked.names is not None  # noqa: S101 - unreadable names were refused before
@@ -85,6 +85,13 @@ def _against_password(svc: Services, wish: OrderParameters) -> list[str]:
         except (SetupError, InputError) as error:
             return [str(error)]
     return []
+
+
+def _against_key(svc: Services, csr: pki.CsrFacts | None) -> list[str]:
+    """A key that was reported as compromised is used by nobody again (RULES K5)."""
+    with svc.store.reading() as session:
+        known = revocations.compromised(session, [csr.public_key_sha256 if csr else None])
+    return ["the key of this csr was reported as compromised: make a new key and a new csr"] if known else []
 
 
 def _checked(svc: Services, wish: OrderParameters, csr_key: tuple[str, str] | None) -> CheckedOrder:

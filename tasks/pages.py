@@ -4,16 +4,17 @@ Whatever SCM or a user wrote is shown as plain text: no Markdown and no HTML of 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from models.choosing import path
-from models.orders import Certificate, CertificateOrder, Submission
+from models.orders import Certificate, CertificateOrder, Revocation, Submission
+from models.parameters import reason_word
 from models.reference import CertificateProfile, CustomField, Domain, Organization
 from models.status import WAITS_FOR_APPROVAL, OrderStatus
-from models.summaries import Finding
-from tasks.adapters.store import certificates, orders, reference
+from models.summaries import Finding, OrderResult
+from tasks.adapters.store import certificates, orders, reference, revocations
 from tasks.adapters.store import submissions as sent
 from tasks.retry import step
 from tasks.services import open_services
@@ -103,7 +104,7 @@ def reference_page(account: str) -> str:
 
 @step
 def orders_page(account: str) -> str:
-    """What needs somebody on top, counts by status, the 50 that end first."""
+    """What needs somebody on top, what is to be revoked, counts by status, the 50 that end first."""
     with open_services() as svc:
         now = svc.clock()
         with svc.store.reading() as session:
@@ -111,6 +112,8 @@ def orders_page(account: str) -> str:
             held = certificates.held(session, account)
             counts = orders.counts_by_status(session, account)
             ending = orders.ending_first(session, account, now=now)
+            planned = revocations.planned(session, account)
+            revoked = orders.by_ids(session, [one.order_id for one in planned[:ROWS]])
     needs: list[tuple[str, tuple[object, ...]]] = [
         (HELD, (_number(order), order.common_name, "certificate held", one.held_because or "")) for order, one in held
     ]
@@ -120,6 +123,9 @@ def orders_page(account: str) -> str:
         f"## Needs somebody ({len(needs):,})\n",
         *(_group(what, [row for each, row in needs if each == what]) for what in TO_DO if what in {each for each, _ in needs}),
         *([] if needs else ["Nothing.\n"]),
+        *((f"## To be revoked ({len(planned):,})\n", table(("Order", "Name", "When"), [
+            (_number(revoked[one.order_id]), revoked[one.order_id].common_name, _when_revoked(one)) for one in planned[:ROWS]
+        ], of=len(planned))) if planned else ()),
         "## Counts by status\n",
         table(("Status", "Orders"), sorted(counts.items())),
         "## The 50 that end first\n",
@@ -128,6 +134,16 @@ def orders_page(account: str) -> str:
             for one in ending
         ]),
     ))
+
+
+def batch_page(title: str, parts: Mapping[str, Sequence[OrderResult]]) -> str:
+    """Many orders of one run, by what became of them. A list, since the UI does not break the lines of a table."""
+    return f"# {plain(title)}\n\n" + "\n".join(
+        f"## {plain(name)} ({len(rows):,})\n\n"
+        + "".join(f"- **{plain(one.ssl_id or one.order_id)}**: {plain(one.reason, 1000)}\n" for one in rows[:ROWS])
+        + (f"\n{len(rows) - ROWS:,} more are in the run's summary.\n" if len(rows) > ROWS else "")
+        for name, rows in parts.items() if rows
+    )
 
 
 @step
@@ -149,10 +165,11 @@ def _order_page(order_id: UUID) -> str:
     with open_services() as svc, svc.store.reading() as session:
         order = orders.order(session, order_id)
         newest = next(reversed(sent.of_order(session, order_id)), None)
-        issued = certificates.of_order(session, order_id)
+        certificate = next(iter(certificates.of_order(session, order_id)), None) or certificates.with_serial_number(session, order_id, None)
+        planned = [one for one in revocations.of_order(session, order_id) if one.status == revocations.PLANNED]
         history = orders.history(session, order_id)
         parents = {one.id: path(one) for one in reference.rows(session, Organization, order.account, vanished=True)}
-    certificate = issued[0] if issued else None
+    taken_out = f"taken out of the repository on {_day(certificate.removed_at)}" if certificate and certificate.removed_at else ""
     facts = [
         ("Status", order.status + (f" ({order.waiting_because})" if order.waiting_because else "")),
         ("Names", ", ".join(order.subject_alternative_names) or order.common_name),
@@ -160,19 +177,27 @@ def _order_page(order_id: UUID) -> str:
         ("Profile", f"{order.certificate_profile_name or ''} ({order.certificate_profile_id})"),
         ("Term", f"{order.term_days} days" if order.term_days else ""),
         ("Key", f"{order.key_algorithm or ''} {order.key_size or ''}"),
-        ("Requested by", next((one.requested_by for one in history if one.requested_by), "")),
+        ("Requested by", next((one.requested_by for one in history if one.kind == "planned"), "")),
         ("Order in Certflow", order.id), ("Order at SCM", order.ssl_id or "none yet"), ("Account", order.account),
         ("Live path", f"live/{order.live_name}" if order.live_name else "none: not ordered here"),
-        ("Live version", certificate.live_version if certificate and certificate.live_version else "not delivered yet"),
+        ("Live version", taken_out or (certificate.live_version if certificate and certificate.live_version else "not delivered yet")),
+        ("To be revoked", "; ".join(_when_revoked(one) for one in planned)), ("Deleted here", _day(order.deleted_at)),
         ("Last answer of SCM", newest.error if newest and newest.error else ""),
     ]
     return "\n".join((
         f"# {plain(order.common_name)}: {plain(order.status)}\n", _facts(facts), _certificate(certificate, svc.clock()),
         "## History\n",
-        table(("When (UTC)", "What", "Detail", "Run"), [
-            (f"{one.at:%Y-%m-%d %H:%M:%S}", one.kind, one.detail, _run_link(one.flow_run_id)) for one in history
+        table(("When (UTC)", "What", "Detail", "For", "Run"), [
+            (f"{one.at:%Y-%m-%d %H:%M:%S}", one.kind, one.detail, one.requested_by, _run_link(one.flow_run_id)) for one in history
         ]),
     ))
+
+
+def _when_revoked(one: Revocation) -> str:
+    """When a planned revocation is due, why, and what kept it from being done."""
+    due = f"{one.due_at:%Y-%m-%d %H:%M} UTC" if one.due_at else f"{one.after_days or 0} days after its successor is live"
+    serial = f"serial number {one.serial_number}, " if one.serial_number else ""
+    return f"{serial}{due}, {reason_word(one.reason_code)}" + (f": {one.error}" if one.error else "")
 
 
 def _facts(facts: Sequence[tuple[str, object]]) -> str:

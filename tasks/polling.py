@@ -15,10 +15,10 @@ from models.records import OrderRecord
 from models.status import OPEN, OrderStatus, SubmissionStatus
 from models.summaries import PollSummary
 from models.windows import around
-from tasks import certificates, delivery, marking, settling
+from tasks import certificates, delivery, marking, revoking, settling
 from tasks import submissions as sending
 from tasks.adapters.scm import ScmClient
-from tasks.adapters.store import Session, orders, renewals, submissions
+from tasks.adapters.store import Session, orders, renewals, revocations, submissions
 from tasks.adapters.store import certificates as repository
 from tasks.retry import step
 from tasks.runs import counted, log, next_look, this_run
@@ -72,7 +72,7 @@ def meant(account: str, texts: Sequence[str]) -> tuple[UUID, ...]:
 
 @step
 def anything_open(account: str) -> bool:
-    """Whether a poll has anything to do: something unsettled, open, not fetched or not delivered."""
+    """Whether a poll has anything to do: something unsettled, open, not fetched, not delivered, or to be revoked."""
     with open_services() as svc, svc.store.reading() as session:
         return bool(
             submissions.unsettled(session, account, SubmissionStatus.SUBMITTING)
@@ -82,6 +82,7 @@ def anything_open(account: str) -> bool:
             or renewals.to_mark_renewed(session, account)
             or repository.not_fetched(session, account, most=1)
             or repository.not_delivered(session, account)
+            or revocations.due(session, account, now=svc.clock())
         )
 
 
@@ -172,7 +173,7 @@ def now() -> datetime:
 
 
 def bring_forward(account: str, order_ids: Sequence[UUID] | None = None) -> PollSummary:
-    """Settle, send, look, fetch, deliver: one pass over what is open. A part that fails stops no other; a refused login stops all.
+    """Settle, send, look, fetch, deliver, revoke: one pass over what is open. A part that fails stops no other; a refused login stops all.
 
     Raises: LoginError; SetupError, since without Vault or database nothing can be done.
     """
@@ -183,11 +184,14 @@ def bring_forward(account: str, order_ids: Sequence[UUID] | None = None) -> Poll
     fetched = _part(lambda: certificates.fetch_all(account, order_ids), certificates.Fetched(), problems)
     delivered = _part(lambda: delivery.deliver_all(account, order_ids), delivery.Delivered(), problems)
     problems += _part(lambda: marking.mark_renewed(account), (), problems)
+    revoked = _part(lambda: revoking.revoke_due(account, order_ids), revoking.Revoked(), problems)    # last: a successor may be live now
     problems += [*(f"submission {id_}: {why}" for id_, why in sent.failed), *looked.failed, *fetched.failed, *delivered.failed]
+    problems += [f"revocation of order {one.ssl_id}: {one.reason}" for one in revoked.failed]
     return PollSummary(
         orders_checked=looked.checked, orders_changed=looked.changed, certificates_fetched=fetched.fetched,
         certificates_waiting=fetched.waiting + delivered.waiting, settled=settled.adopted, in_doubt=len(settled.in_doubt),
-        failed=len(problems), sent=sent.taken, delivered=delivered.delivered, problems=tuple([*problems, *settled.in_doubt][:50]),
+        failed=len(problems), sent=sent.taken, delivered=delivered.delivered, revoked=len(revoked.done),
+        problems=tuple([*problems, *settled.in_doubt][:50]),
     )
 
 
@@ -213,7 +217,7 @@ def sentence(summary: PollSummary) -> str:
         f"{summary.settled} settled" * bool(summary.settled),
         f"{summary.sent} sent" * bool(summary.sent), f"{summary.in_doubt} in doubt" * bool(summary.in_doubt),
         f"{counted(summary.certificates_fetched, 'certificate')} fetched", f"{summary.delivered:,} delivered",
-        f"{summary.certificates_waiting:,} wait" * bool(summary.certificates_waiting),
+        f"{summary.certificates_waiting:,} wait" * bool(summary.certificates_waiting), f"{summary.revoked:,} revoked" * bool(summary.revoked),
     ]
     return ", ".join(part for part in parts if part) + "; " + what_comes()
 

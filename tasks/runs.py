@@ -67,7 +67,7 @@ def by_schedule() -> bool:
 def demand_requester(requested_by: str) -> None:
     """Raises: InputError where CERTFLOW_REQUIRE_REQUESTED_BY demands that somebody is named, and nobody is; a schedule names nobody."""
     if settings().require_requested_by and not requested_by and not by_schedule():
-        raise InputError("requested_by is required here (CERTFLOW_REQUIRE_REQUESTED_BY): say for whom this is done")
+        raise InputError("requested_by is required here (CERTFLOW_REQUIRE_REQUESTED_BY): say for whom this is done; nothing was sent")
 
 
 def log() -> "logging.Logger | logging.LoggerAdapter[logging.Logger]":

@@ -9,10 +9,10 @@ from models.parameters import REISSUE, RenewParameters
 from models.policy import REISSUE_BY_HAND, RENEW_BY_HAND, RENEW_BY_ITSELF, RenewalFacts, why_not, why_not_at_scm
 from models.status import SubmissionStatus
 from models.summaries import OrderResult
+from tasks import asking
 from tasks.adapters import pki
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import certificates, orders, renewals, revocations, submissions
-from tasks.asking import seen_at_scm
 from tasks.batches import TOGETHER, each
 from tasks.renewing.checking import Names, names_asked, stand_against
 from tasks.renewing.choosing import Chosen
@@ -201,8 +201,8 @@ def _why_not_at_scm(svc: Services, scm: ScmClient, wish: RenewParameters, facts:
     order = facts.order
     assert order.ssl_id is not None  # noqa: S101 - what is issued has a number
     record = scm.details(order.ssl_id)
-    seen_at_scm(svc, order.account, record)
-    with svc.store.reading() as session:
+    with svc.store.transaction() as session:
+        asking.keep(session, svc, order.account, record)
         newest = next(iter(certificates.of_order(session, order.id)), None)
         bad = revocations.compromised(session, [pki.read_csr(wish.csr).public_key_sha256] if wish.csr else [])
     if bad:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from models.choosing import as_id, choose_organization, choose_profile, departments, orders_ssl, path
+from models.choosing import as_id, as_serial_number, choose_organization, choose_profile, departments, orders_ssl, path
 from models.errors import InputError
 from models.reference import CertificateProfile, Organization
 
@@ -103,3 +103,13 @@ def test_departments_belong_to_their_organization() -> None:
 def test_an_organization_without_ssl_orders_through_its_departments(types: list[str] | None, may: bool) -> None:
     """RULES N5, contract 9.14"""
     assert orders_ssl(organization(1, "Example", types=types)) is may
+
+
+@pytest.mark.parametrize(("text", "serial"), [
+    ("00:AB:0C", "ab0c"), ("0:ab", "ab"), (" 0AB0C0000000 ", "ab0c0000000"), ("41001000000", "41001000000"), ("f" * 32, "f" * 32), ("00:00", "0"),
+    ("4100100000", None), ("abcdef", None), ("www.example.com", None), ("2001:db8::1", None), ("00:ABC", None), ("AB", None), ("", None),
+    ("0f8fad5b-d9cb-469f-a165-70867728950e", None), ("\u0663" * 12, None),
+])
+def test_a_serial_number_has_colons_or_more_than_ten_digits(text: str, serial: str | None) -> None:
+    """DESIGN 4, contract 3: as our tables hold it; a UUID has hyphens"""
+    assert as_serial_number(text) == serial

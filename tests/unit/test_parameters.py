@@ -13,8 +13,10 @@ from models.parameters import (
     OrderParameters,
     Parameters,
     PollParameters,
+    RevokeParameters,
     SyncParameters,
     checked,
+    reason_word,
 )
 from models.status import OrderStatus
 
@@ -165,3 +167,18 @@ def test_orders_are_texts_of_a_reasonable_length() -> None:
     assert checked(PollParameters, {"orders": [7, " www.example.com "]}).orders == ("7", "www.example.com")
     assert refused(PollParameters, orders=["", "x" * 257]) == ("orders.0 must not be empty", "orders.1: at most 256 characters are allowed")
     assert refused(PollParameters, orders=["x"] * 10_001) == ("orders: at most 10000 entries are allowed",)
+
+
+@pytest.mark.parametrize(("given", "code", "word"), [
+    ("keyCompromise", 1, "keyCompromise (1)"), ("1", 1, "keyCompromise (1)"), (4, 4, "superseded (4)"), (0, 0, "unspecified (0)"),
+])
+def test_a_reason_code_is_a_word_or_a_number(given: object, code: int, word: str) -> None:
+    """RULES V1"""
+    assert checked(RevokeParameters, {"orders": ["1"], "reason": "x", "reason_code": given}).code == code
+    assert reason_word(code) == word
+
+
+@pytest.mark.parametrize("given", [2, "2", True, 1.0, None, "KeyCompromise", "9" * 400, [1]])
+def test_scm_takes_no_other_reason_code(given: object) -> None:
+    """Contract 5.12"""
+    assert refused(RevokeParameters, orders=["1"], reason="x", reason_code=given)[0].startswith("reason_code: should be 'unspecified'")

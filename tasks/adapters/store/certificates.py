@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, text, up
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
-from models.orders import Certificate, CertificateOrder
+from models.orders import Certificate, CertificateOrder, Revocation
 from models.status import OrderStatus
 from tasks.adapters.store.renewals import reissue_taken
 
@@ -28,6 +28,43 @@ def of_order(session: Session, order_id: UUID) -> list[Certificate]:
 def certificate(session: Session, id_: UUID) -> Certificate | None:
     """One certificate of the repository."""
     return session.get(Certificate, id_, populate_existing=True)
+
+
+def with_serial_number(session: Session, order_id: UUID, serial_number: str | None) -> Certificate | None:
+    """The order's certificate with this serial number, removed or not; without a number its newest."""
+    query = select(Certificate).where(Certificate.order_id == order_id)
+    if serial_number is not None:
+        query = query.where(Certificate.serial_number == serial_number)
+    return session.exec(query.order_by(col(Certificate.not_before).desc(), col(Certificate.fetched_at).desc())).first()
+
+
+def living_with_keys(session: Session, keys: Iterable[str], *, now: datetime) -> list[tuple[CertificateOrder, Certificate]]:
+    """Certificates of all accounts with these public keys that have not ended and are not revoked, of deleted orders too (RULES V3)."""
+    revoked = exists().where(
+        col(Revocation.order_id) == col(Certificate.order_id), col(Revocation.status) == "done",
+        col(Revocation.serial_number).is_(None) | (col(Revocation.serial_number) == col(Certificate.serial_number)),
+    )
+    return list(session.exec(
+        select(CertificateOrder, Certificate).join(Certificate, col(Certificate.order_id) == col(CertificateOrder.id)).where(
+            col(Certificate.public_key_sha256).in_(list(keys)), col(Certificate.not_after) > now,
+            col(CertificateOrder.status) != OrderStatus.REVOKED, ~revoked,
+        ).order_by(col(CertificateOrder.created_at))
+    ).all())
+
+
+def with_live_successor(session: Session, order_ids: Iterable[UUID]) -> set[UUID]:
+    """Those of the orders of which a successor is issued and delivered (RULES V2)."""
+    return {id_ for id_ in session.exec(
+        select(CertificateOrder.predecessor_id).join(Certificate, col(Certificate.order_id) == col(CertificateOrder.id)).where(
+            col(CertificateOrder.predecessor_id).in_(list(order_ids)), CertificateOrder.status == OrderStatus.ISSUED,
+            col(CertificateOrder.deleted_at).is_(None), col(Certificate.delivered_at).is_not(None),
+        )
+    ) if id_ is not None}
+
+
+def remove(session: Session, id_: UUID, *, now: datetime) -> None:
+    """Take a certificate out of the repository; the row stays. Twice is fine: the first moment counts (RULES D5)."""
+    session.execute(update(Certificate).where(col(Certificate.id) == id_, col(Certificate.removed_at).is_(None)).values(removed_at=now))
 
 
 def not_fetched(
@@ -92,7 +129,7 @@ def held_of(session: Session, order_id: UUID) -> Certificate | None:
 
 
 def licences_used(session: Session, *, now: datetime) -> int:
-    """Certificates that count: over all accounts, not expired, revoked, removed or superseded (RULES D4)."""
+    """Certificates that count: over all accounts, not expired, revoked, removed, superseded or of a deleted order (RULES D4)."""
     return session.exec(select(func.count()).select_from(Certificate).join(
         CertificateOrder, col(Certificate.order_id) == col(CertificateOrder.id)
     ).where(_counts(now))).one()
@@ -171,7 +208,7 @@ def accept(session: Session, id_: UUID) -> None:
 def _counts(now: datetime) -> ColumnElement[bool]:
     return and_(
         col(Certificate.removed_at).is_(None), col(Certificate.not_after) > now, col(CertificateOrder.status) != OrderStatus.REVOKED,
-        ~_superseded(),
+        col(CertificateOrder.deleted_at).is_(None), ~_superseded(),
     )
 
 

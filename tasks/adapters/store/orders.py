@@ -7,16 +7,16 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, text, update
+from sqlalchemy import CursorResult, delete, exists, func, insert, text, update
 from sqlmodel import Session, col, select
 
 from models.choosing import as_id
 from models.errors import ConflictError, InputError, NotFoundError
 from models.marker import marked_by
 from models.names import normalise
-from models.orders import IMPORTED, Certificate, CertificateOrder, OrderEvent, Run, Submission
+from models.orders import IMPORTED, Certificate, CertificateOrder, OrderEvent, Revocation, Run, Submission
 from models.records import OrderRecord
-from models.status import OPEN_AT_SCM, UNSETTLED_HERE, OrderStatus, order_status
+from models.status import OPEN, OPEN_AT_SCM, UNSETTLED_HERE, OrderStatus, order_status
 from tasks.adapters.store.rows import differing, event, new_row
 
 UPSERT_LOCK = 0x75707372
@@ -101,9 +101,10 @@ def open_ids(session: Session, account: str) -> tuple[list[int], datetime | None
     return [id_ for id_, _ in found if id_ is not None], next((at for _, at in found if at), None)
 
 
-def named(session: Session, account: str, name: str) -> list[CertificateOrder]:
-    """The account's orders that a text means: an sslId, an order's UUID or a common name; newest first. Deleted ones do not count."""
-    query = select(CertificateOrder).where(CertificateOrder.account == account, col(CertificateOrder.deleted_at).is_(None))
+def named(session: Session, account: str, name: str, *, deleted: bool = False) -> list[CertificateOrder]:
+    """The account's orders that a text means: an sslId, an order's UUID or a common name; newest first. Deleted ones only if asked for."""
+    gone = col(CertificateOrder.deleted_at)
+    query = select(CertificateOrder).where(CertificateOrder.account == account, gone.is_not(None) if deleted else gone.is_(None))
     if (ssl_id := as_id(name)) is not None:
         query = query.where(CertificateOrder.ssl_id == ssl_id)
     else:
@@ -112,6 +113,29 @@ def named(session: Session, account: str, name: str) -> list[CertificateOrder]:
         except ValueError:
             query = query.where(col(CertificateOrder.common_name).in_(_spellings(name)))
     return list(session.exec(query.order_by(col(CertificateOrder.created_at).desc(), col(CertificateOrder.ssl_id).desc())))
+
+
+def with_serial_number(session: Session, account: str, serial_number: str) -> list[CertificateOrder]:
+    """The account's orders of which one certificate has this serial number, deleted ones left out (RULES N6)."""
+    stored = select(Certificate.order_id).where(Certificate.serial_number == serial_number)
+    return list(session.exec(
+        select(CertificateOrder).where(
+            CertificateOrder.account == account, col(CertificateOrder.deleted_at).is_(None),
+            (col(CertificateOrder.serial_number) == serial_number) | col(CertificateOrder.id).in_(stored),
+        ).order_by(col(CertificateOrder.created_at).desc())
+    ))
+
+
+def delete_here(session: Session, id_: UUID, *, now: datetime, run: Run | None) -> None:
+    """Mark an order as deleted here; the row stays, so that no import brings it back. Raises: ConflictError when it is under way again."""
+    unsettled = exists().where(col(Submission.order_id) == id_, col(Submission.status).in_([status.value for status in UNSETTLED_HERE]))
+    moved = session.execute(update(CertificateOrder).where(
+        col(CertificateOrder.id) == id_, col(CertificateOrder.deleted_at).is_(None), col(CertificateOrder.status).not_in(OPEN), ~unsettled,
+    ).values(deleted_at=now))
+    assert isinstance(moved, CursorResult)  # noqa: S101 - an UPDATE always answers with a cursor
+    if moved.rowcount != 1:
+        raise ConflictError(f"order {id_} changed meanwhile: another run was faster, look at it and delete it again")
+    record_event(session, id_, "deleted", "here only; SCM keeps it", now=now, run=run)
 
 
 def holder_of(session: Session, live_name: str) -> list[CertificateOrder]:
@@ -226,6 +250,8 @@ def give_way(session: Session, account: str, ssl_id: int, *, to: UUID) -> None:
     session.execute(delete(Certificate).where(col(Certificate.order_id) == row.id))
     session.execute(update(OrderEvent).where(col(OrderEvent.order_id) == row.id).values(order_id=to))
     session.execute(update(CertificateOrder).where(col(CertificateOrder.predecessor_id) == row.id).values(predecessor_id=to))
+    session.execute(update(Revocation).where(col(Revocation.order_id) == row.id).values(order_id=to))
+    session.execute(update(Revocation).where(col(Revocation.successor_id) == row.id).values(successor_id=to))
     session.delete(row)
     session.flush()
 

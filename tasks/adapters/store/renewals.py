@@ -104,15 +104,6 @@ def followed_by(session: Session, new: Certificate) -> Certificate | None:
     return newest_certificates(session, [order.predecessor_id]).get(order.predecessor_id)
 
 
-def living_with_keys(session: Session, public_keys: Iterable[str]) -> list[tuple[CertificateOrder, Certificate]]:
-    """Issued orders of all accounts that have a certificate with one of these public keys, oldest first (RULES V3)."""
-    return list(session.exec(
-        select(CertificateOrder, Certificate).join(Certificate, col(Certificate.order_id) == col(CertificateOrder.id)).where(
-            col(Certificate.public_key_sha256).in_(list(public_keys)), CertificateOrder.status == OrderStatus.ISSUED,
-        ).order_by(col(CertificateOrder.created_at), col(Certificate.fetched_at))
-    ).all())
-
-
 def to_mark_renewed(session: Session, account: str) -> list[tuple[Submission, CertificateOrder, CertificateOrder]]:
     """New orders that took the place of a renewal and are delivered, with their order and the one that they renew, where SCM was not
     told yet (RULES R4)."""

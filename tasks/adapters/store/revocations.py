@@ -5,11 +5,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CursorResult, func, update
+from sqlalchemy import CursorResult, func, text, update
 from sqlmodel import Session, col, select
 
 from models.errors import ConflictError
 from models.orders import Certificate, CompromisedKey, Revocation
+from models.parameters import KEY_COMPROMISE
+
+PLAN_LOCK = 0x7265766F
+"""PostgreSQL advisory lock, per account."""
 
 PLANNED = "planned"
 DONE = "done"
@@ -19,10 +23,14 @@ REFUSED = "refused"
 def plan(session: Session, new: Revocation) -> Revocation:
     """Write down that a certificate is to be revoked; the one that is planned already for the same certificate, if there is one.
 
-    Of two plans the earlier moment counts.
+    Of two plans the earlier moment counts, with its reason; a key compromise is the reason in any case (RULES V3).
     """
+    if session.get_bind().dialect.name == "postgresql":    # two at once would both plan it. SQLite's writers wait for each other anyway
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock, hashtext(:account))"), {"lock": PLAN_LOCK, "account": new.account})
     for known in of_order(session, new.order_id):
         if known.status == PLANNED and known.serial_number == new.serial_number:
+            if new.reason_code == KEY_COMPROMISE or (known.reason_code != KEY_COMPROMISE and _earlier(new.due_at, known.due_at)):
+                known.reason_code, known.reason, known.requested_by = new.reason_code, new.reason, new.requested_by
             known.due_at = min((moment for moment in (known.due_at, new.due_at) if moment), default=None)
             known.successor_id = new.successor_id or known.successor_id
             known.after_days = known.after_days if new.after_days is None else new.after_days
@@ -32,6 +40,16 @@ def plan(session: Session, new: Revocation) -> Revocation:
     session.add(new)
     session.flush()
     return new
+
+
+def _earlier(one: datetime | None, other: datetime | None) -> bool:
+    return one is not None and (other is None or one < other)
+
+
+def by_ids(session: Session, ids: Iterable[UUID]) -> list[Revocation]:
+    """These revocations, oldest first."""
+    query = select(Revocation).where(col(Revocation.id).in_(list(ids))).order_by(col(Revocation.created_at))
+    return list(session.exec(query.execution_options(populate_existing=True)))
 
 
 def of_order(session: Session, order_id: UUID) -> list[Revocation]:

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CursorResult, update
+from sqlalchemy import CursorResult, exists, update
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from models.errors import ConflictError, NotFoundError
@@ -43,6 +44,19 @@ def of_orders(session: Session, order_ids: Iterable[UUID]) -> dict[UUID, list[Su
     for one in session.exec(select(Submission).where(col(Submission.order_id).in_(list(order_ids))).order_by(col(Submission.created_at))):
         found[one.order_id].append(one)
     return found
+
+
+def sharing_keys(session: Session, order_id: UUID) -> set[UUID]:
+    """Those of an order's submissions whose key another order that is not deleted uses too."""
+    other, its_order = aliased(Submission), aliased(CertificateOrder)
+    same = (col(other.reuse_of) == col(Submission.id)) | (col(other.public_key_sha256) == col(Submission.public_key_sha256))
+    return set(session.exec(
+        select(Submission.id).where(
+            Submission.order_id == order_id, exists().where(
+                same, col(other.order_id) != order_id, col(its_order.id) == col(other.order_id), col(its_order.deleted_at).is_(None),
+            ),
+        )
+    ))
 
 
 def unsettled(session: Session, account: str, status: SubmissionStatus, order_ids: Iterable[UUID] | None = None) -> list[Submission]:

@@ -20,6 +20,9 @@ NAMES = {
         "send_anyway", "csr", "live_name", "keystore_password_path", "request_id", "account",
     ],
     "poll-orders": ["orders", "account"],
+    "revoke": ["orders", "reason_code", "reason", "delete_from_repository", "confirm", "dry_run", "requested_by", "account"],
+    "cancel-orders": ["orders", "message", "account"],
+    "delete-orders": ["orders", "destroy_key", "confirm", "account"],
 }
 """The parameters of each deployment, in the order of its form."""
 
@@ -89,6 +92,8 @@ def test_a_form_offers_what_can_be_chosen(installation: Any) -> None:
     statuses = installation.up.deployment("import-orders")["parameter_openapi_schema"]["properties"]["statuses"]
     assert statuses["items"]["enum"][0] == "init"
     assert len(statuses["items"]["enum"]) == 12
+    reasons = installation.up.deployment("revoke")["parameter_openapi_schema"]["properties"]["reason_code"]["enum"]
+    assert reasons == ["unspecified", "keyCompromise", "affiliationChanged", "superseded", "cessationOfOperation", "0", "1", "3", "4", "5"]
 
 
 def test_the_morning_runs_end_with_a_sentence_and_a_summary(synced: dict[str, dict[str, Any]]) -> None:
@@ -260,3 +265,21 @@ def _fails_with_a_sentence(installation: Any, says: str, env: dict[str, str]) ->
     assert [line for line in run["log"] if "Traceback" in line] == []
     assert installation.sent() == before
 
+
+def test_what_ends_an_order_answers_with_a_sentence_and_lists(installation: Any, delivered: Any) -> None:
+    """DESIGN 4, RULES V2: a dry run that tells, an order that is issued already, a served one that nobody confirmed."""
+    assert delivered
+    shop = {"orders": ["shop.example.com"]}
+    dry, cancelled, deleted, unknown = installation.runs(
+        ("revoke", {**shop, "reason_code": "keyCompromise", "reason": "drill", "dry_run": True, "confirm": ["shop.example.com"]}),
+        ("cancel-orders", {**shop, "message": "ordered by mistake"}), ("delete-orders", shop),
+        ("revoke", {"orders": ["01:02:03"], "reason_code": "4", "reason": "drill"}),
+    )
+    assert [run["state"]["type"] for run in (dry, cancelled, deleted, unknown)] == ["COMPLETED", "FAILED", "FAILED", "FAILED"]
+    assert all(is_a_sentence(run["state"]["message"]) for run in (dry, cancelled, deleted, unknown))
+    assert "live/shop.example.com serves it" in dry["summary"]["done"][0]["reason"]
+    assert "revoke it" in cancelled["summary"]["failed"][0]["reason"]
+    assert "in confirm" in deleted["summary"]["failed"][0]["reason"]
+    assert unknown["summary"] == {"done": [], "failed": [], "planned": [], "calls": 0}
+    assert "serial number '01:02:03'" in unknown["state"]["message"]
+    assert installation.sandbox.orders("shop.example.com")[0]["status"] == "Issued"

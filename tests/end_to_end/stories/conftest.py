@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from sqlmodel import select
 
+from flows.import_orders import import_orders
 from flows.poll_orders import poll_orders
 from flows.sync_reference_data import sync_reference_data
 from models.errors import CertflowError
@@ -124,6 +125,31 @@ class World:
             if row["status"] == "Issued" and row["common_name"].endswith(".example.com") and row["profile_id"] == 5201 and not row["renewed"]
             and len(self.sandbox.orders(row["common_name"])) == 1 and row["auto_renew"] == "Not scheduled"
         )
+
+    def living(self, number: int = 1) -> list[CertificateOrder]:
+        """So many issued orders that an import found, each with a name of its own and its certificate here."""
+        import_orders.fn()
+        held = {one.order_id for one in self.rows(Certificate)}
+        rows = self.rows(CertificateOrder)
+        names = [row.common_name for row in rows]
+        return [row for row in rows if row.status == "issued" and row.id in held and names.count(row.common_name) == 1][:number]
+
+    def twin_key(self, *rows: CertificateOrder) -> str:
+        """Give the certificates of these orders the public key of the first; its hash."""
+        first, *others = [next(one for one in self.rows(Certificate) if one.order_id == row.id) for row in rows]
+        for other in others:
+            with self.changed(Certificate, other.id) as certificate:
+                certificate.public_key_sha256 = first.public_key_sha256
+        return str(first.public_key_sha256)
+
+    def versions(self, name: str) -> dict[int, Any]:
+        """The versions of a live entry: what each holds, None for destroyed ones."""
+        kv, path = self.vault.secrets.kv.v2, f"certflow/live/{name}"
+        return {
+            int(number): None if facts["destroyed"] else kv.read_secret_version(
+                path, version=int(number), raise_on_deleted_version=True)["data"]["data"]
+            for number, facts in kv.read_secret_metadata(path)["data"]["versions"].items()
+        }
 
     def password(self, path: str, word: str) -> str:
         """Put a keystore password into Vault; its path."""

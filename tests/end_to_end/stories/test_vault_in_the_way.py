@@ -1,14 +1,17 @@
-"""The real Vault instead of the pretended one, sealed at every step (RULES E1, D1)."""
+"""The real Vault instead of the pretended one, sealed at every step (RULES E1, D1, D5)."""
 
 from contextlib import suppress
 
 import hvac
 import pytest
 
+from flows.delete_orders import delete_orders
 from flows.order_certificate import order_certificate
 from flows.poll_orders import poll_orders
+from flows.revoke import revoke
 from flows.sync_reference_data import sync_reference_data
-from models.errors import CertflowError
+from models.errors import BatchError, CertflowError
+from tasks.adapters.scm import ScmClient
 from tasks.adapters.vault import Vault
 
 WISH = {
@@ -56,3 +59,33 @@ def test_a_vault_that_is_sealed_in_the_middle_costs_no_order_and_no_key(really, 
     live = entry(f"live/{name}")
     assert live["metadata"]["version"] == 1
     assert live["data"]["private_key"] == entry(f"keys/{world.submission(name).id}")["data"]["private_key"]
+
+
+@pytest.mark.parametrize("method", ["read", "write", "versions", "read_version", "destroy_versions"])
+def test_a_vault_that_is_sealed_in_a_removal_loses_the_key_all_the_same(really, real_vault, monkeypatch, method) -> None:
+    """RULES D5: sealed after SCM has revoked, unsealed later; the next poll goes on"""
+    world, entry = really
+    name = f"{method.replace('_', '-')}.example.com"
+    order_certificate.fn(common_name=name, **WISH)
+    world.deliver(name)
+    real, revoked = getattr(Vault, method), ScmClient.revoke
+
+    def act(self, *given, **more):
+        monkeypatch.setattr(Vault, method, real)
+        real_vault.seal()
+        return real(self, *given, **more)
+
+    def revoke_at_scm(self, *given, **more):
+        revoked(self, *given, **more)
+        monkeypatch.setattr(Vault, method, act)
+    monkeypatch.setattr(ScmClient, "revoke", revoke_at_scm)
+    with pytest.raises(BatchError, match="its key is not taken out"):
+        revoke.fn(orders=[name], reason_code="superseded", reason="x", confirm=[name], delete_from_repository=True)
+    real_vault.unseal()
+    assert poll_orders.fn().revoked == 1
+    live = entry(f"live/{name}")
+    assert (live["metadata"]["version"], live["data"]["status"], live["data"]["private_key"]) == (2, "revoked", "")
+    assert world.certificate(name).removed_at
+    delete_orders.fn(orders=[name], destroy_key=True)
+    with pytest.raises(hvac.exceptions.InvalidPath):
+        entry(f"keys/{world.submission(name).id}")

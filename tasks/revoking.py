@@ -1,0 +1,293 @@
+"""Revoke certificates: write the revocation down, send it, let SCM's details decide, take keys out (RULES V1, V3, K5, R5, D5).
+
+A revocation that is written down is done by whoever comes: this run, or the next poll_orders.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID
+
+from models.errors import CertflowError, ConflictError, LoginError, RightsError, SetupError, TransientError
+from models.orders import Certificate, CertificateOrder, Revocation
+from models.parameters import KEY_COMPROMISE, RevokeParameters, reason_word
+from models.records import OrderRecord
+from models.status import OPEN, OrderStatus, order_status
+from models.summaries import OrderResult
+from tasks import asking, events, removal
+from tasks.adapters.scm import ScmClient
+from tasks.adapters.store import Session, certificates, orders, revocations
+from tasks.batches import TOGETHER, stop_in, together
+from tasks.before_revoking import Target
+from tasks.retry import step
+from tasks.runs import Progress, log, this_run
+from tasks.services import Services, open_services
+
+LATEST = timedelta(hours=20)
+"""A CA must act within 24 hours of the report [BR 4.9.1.1]; the rest is for trouble (RULES V3)."""
+
+NOT_ISSUED, ALREADY_REVOKED = -102, -159
+"""SCM's answers to a second revocation (contract 5.12)."""
+
+
+@dataclass(kw_only=True)
+class Revoked:
+    """What became of revocations. `stopped` is what ended them before all were tried: the others stay planned."""
+
+    done: list[OrderResult] = field(default_factory=list)
+    failed: list[OrderResult] = field(default_factory=list)
+    stopped: LoginError | SetupError | None = None
+
+    def add(self, other: "Revoked") -> None:
+        self.done += other.done
+        self.failed += other.failed
+        self.stopped = self.stopped or other.stopped
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """Revocations that are written down: those that are due now, and later ones of other certificates with a compromised key."""
+
+    due: tuple[UUID, ...] = ()
+    later: tuple[OrderResult, ...] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A revocation with its order and certificate, as they stand in our books."""
+
+    row: Revocation
+    order: CertificateOrder
+    certificate: Certificate | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of one revocation, in words; `planned` tries again, `refused` is final. `record` is what SCM's details say."""
+
+    status: Literal["done", "planned", "refused"]
+    said: str
+    record: OrderRecord | None = None
+    removed: bool = False
+
+
+@step
+def write_down(wish: RevokeParameters, targets: Sequence[Target]) -> Written:
+    """Plan every revocation before anything is sent, in one transaction; compromised keys are remembered first (RULES K5, V3).
+
+    A second run finds what the first one planned.
+    """
+    with open_services() as svc, svc.store.transaction() as session:
+        now, run = svc.clock(), this_run()
+        wanted = [one for one in targets if not one.against]
+        keys = {one.public_key_sha256 for one in wanted if one.public_key_sha256} if wish.code == KEY_COMPROMISE else set()
+        for key in sorted(keys):
+            revocations.report_compromised(session, key, now=now, by=wish.requested_by, reason=wish.reason)
+        due = [
+            revocations.plan(session, Revocation(
+                account=wish.account, order_id=one.order_id, serial_number=one.serial_number, reason_code=wish.code, reason=wish.reason,
+                remove=wish.delete_from_repository, due_at=now, requested_by=wish.requested_by, created_at=now,
+            )).id for one in wanted
+        ]
+        others = plan_others(
+            session, keys, but={(one.order_id, one.known_serial) for one in wanted}, reason=wish.reason, remove=wish.delete_from_repository,
+            by=wish.requested_by, now=now,
+        )
+        for order, planned in others:
+            orders.record_event(
+                session, order.id, "revocation planned", f"its key was reported as compromised; due {planned.due_at:%Y-%m-%d %H:%M} UTC", now=now,
+                run=run, by=wish.requested_by)
+        later = tuple(
+            OrderResult(order_id=order.id, ssl_id=order.ssl_id, reason=f"serial number {planned.serial_number}: revoked with the same key "
+                        f"until {planned.due_at:%Y-%m-%d %H:%M} UTC at the latest") for order, planned in others)
+        return Written(due=tuple(dict.fromkeys(due)), later=later)
+
+
+def plan_others(
+    session: Session, keys: Collection[str], *, but: Collection[tuple[UUID, str | None]], reason: str, remove: bool, by: str, now: datetime,
+) -> list[tuple[CertificateOrder, Revocation]]:
+    """Plan to revoke every other living certificate with a compromised key, of all accounts, at the latest 20 hours from now (RULES V3);
+    the plans, with their orders. `but` are (order, serial number) of those that are revoked at once.
+
+    They go by serial number: after a reissue the sslId would mean the new certificate. Whoever orders successors with new keys plans the
+    same certificate again with `successor_id` and `after_days=0`: that merges with these plans, and the earlier moment counts.
+    """
+    found = []
+    for order, certificate in certificates.living_with_keys(session, keys, now=now):
+        if (order.id, certificate.serial_number) not in but:
+            found.append((order, revocations.plan(session, Revocation(
+                account=order.account, order_id=order.id, serial_number=certificate.serial_number, reason_code=KEY_COMPROMISE, reason=reason,
+                remove=remove, due_at=now + LATEST, requested_by=by, created_at=now,
+            ))))
+    return found
+
+
+def carry_out(account: str, ids: Sequence[UUID]) -> Revoked:
+    """Carry out planned revocations, batch by batch. After a refused login no more calls are made, and the rest stays planned (RULES S1)."""
+    total = Revoked()
+    with Progress(f"revocations of {account}", len(ids)) as progress:
+        for first in range(0, len(ids), TOGETHER):
+            total.add(carry_out_batch(account, ids[first:first + TOGETHER]))
+            progress.at(first + TOGETHER, f"{len(total.done):,} done, {len(total.failed)} failed so far")
+    return total
+
+
+@step
+def carry_out_batch(account: str, ids: Sequence[UUID]) -> Revoked:
+    """Carry out some of the planned revocations; those that another run has done meanwhile count as done."""
+    result = Revoked()
+    with open_services() as svc:
+        jobs = _jobs(svc, ids, result)
+        if not jobs:
+            return result
+        verdicts: list[Verdict | CertflowError] = []
+        try:
+            with svc.scm(account) as scm:
+                verdicts = together(lambda job: _carry_out(svc, scm, job), jobs, at_once=svc.settings.scm_concurrency)
+                if stop := stop_in(verdicts):
+                    raise stop
+        except (LoginError, SetupError) as error:
+            result.stopped = error
+            verdicts = verdicts or [error] * len(jobs)
+        for job, verdict in zip(jobs, verdicts, strict=True):
+            _remember(svc, job, verdict, result)
+    return result
+
+
+def revoke_due(account: str, order_ids: Sequence[UUID] | None = None) -> Revoked:
+    """What poll_orders revokes: what is due, or could not be done before (RULES R5, V3). Raises: LoginError, SetupError, after the rest."""
+    result = carry_out(account, _due(account, order_ids))
+    if result.stopped:
+        raise result.stopped
+    return result
+
+
+@step
+def _due(account: str, order_ids: Sequence[UUID] | None) -> tuple[UUID, ...]:
+    with open_services() as svc, svc.store.reading() as session:
+        due = revocations.due(session, account, now=svc.clock())
+    return tuple(one.id for one in due if order_ids is None or one.order_id in order_ids)
+
+
+def _jobs(svc: Services, ids: Iterable[UUID], result: Revoked) -> list[Job]:
+    with svc.store.reading() as session:
+        rows = revocations.by_ids(session, ids)
+        of = orders.by_ids(session, [row.order_id for row in rows])
+        jobs = [
+            Job(row, order, certificates.with_serial_number(session, row.order_id, row.serial_number or order.serial_number))
+            for row, order in ((row, of[row.order_id]) for row in rows)
+        ]
+    for job in jobs:
+        if job.row.status == revocations.DONE:
+            result.done.append(_result(job, "revoked by another run meanwhile"))
+        elif job.row.status == revocations.REFUSED:
+            result.failed.append(_result(job, job.row.error or "refused by SCM"))
+    return [job for job in jobs if job.row.status == revocations.PLANNED]
+
+
+def _carry_out(svc: Services, scm: ScmClient, job: Job) -> Verdict:
+    """Revoke, read the details, take the key out (in a thread: nothing is written into our database). Raises: LoginError; SetupError."""
+    row, ssl_id, refused = job.row, job.order.ssl_id, None
+    assert ssl_id is not None  # noqa: S101 - only what SCM knows is planned
+    if job.order.status != OrderStatus.REVOKED:
+        try:
+            if row.serial_number is not None:
+                scm.revoke_serial(row.serial_number, reason_code=row.reason_code, reason=row.reason)
+            else:
+                scm.revoke(ssl_id, reason_code=row.reason_code, reason=row.reason)
+        except (LoginError, SetupError):
+            raise
+        except CertflowError as error:
+            refused = error
+    try:
+        record = scm.details(ssl_id)
+    except (LoginError, SetupError):
+        raise
+    except CertflowError as error:
+        return Verdict(status="planned", said=f"{refused or 'SCM took it'}; what became of it is not known: {error}")
+    verdict = _judged(job, refused, record)
+    if verdict.status != "done":
+        return verdict
+    if row.remove and job.certificate is None:
+        return replace(verdict, said=f"{verdict.said}; the repository does not hold it")
+    if not row.remove or job.certificate is None:
+        return replace(verdict, said=verdict.said + removal.still_served(svc, job.order, job.certificate))
+    try:
+        taken = removal.take_out(svc, job.order, job.certificate)
+    except CertflowError as error:    # SCM has revoked it; the rest can wait for the next poll
+        said = f"it is revoked at SCM, but its key is not taken out of live/{job.order.live_name} yet: {error}"
+        return replace(verdict, status="planned", said=said)
+    return replace(verdict, said=f"{verdict.said}; taken out of the repository, {taken}", removed=True)
+
+
+def _judged(job: Job, refused: CertflowError | None, record: OrderRecord) -> Verdict:
+    """SCM's details decide (RULES V1). Of a certificate before a reissue they say nothing: there SCM's answer decides."""
+    row, status = job.row, order_status(record.status_word)
+    newest = row.serial_number in {None, record.serial_number or job.order.serial_number}
+    again = refused is not None and (refused.code == ALREADY_REVOKED or (refused.code == NOT_ISSUED and status == OrderStatus.ISSUED))
+    if status == OrderStatus.REVOKED if newest else refused is None or again:
+        early = refused is not None or job.order.status == OrderStatus.REVOKED
+        return Verdict(status="done", said=f"revoked{' already' if early else ''}, reason {reason_word(row.reason_code)}", record=record)
+    if refused is None:
+        return Verdict(status="planned", said=f"SCM took the revocation and still shows {record.status_word}", record=record)
+    if isinstance(refused, TransientError) or status in OPEN or _right_may_come(row, refused):
+        return Verdict(status="planned", said=f"{refused}; SCM shows {record.status_word}", record=record)
+    if status == OrderStatus.EXPIRED and row.due_at != row.created_at:    # planned ahead, and it has ended by itself
+        return Verdict(status="done", said="it has ended by itself: nothing was left to revoke", record=record)
+    return Verdict(status="refused", said=f"{refused}; SCM shows {record.status_word}", record=record)
+
+
+def _right_may_come(row: Revocation, refused: CertflowError) -> bool:
+    """A login without the right was turned away; a compromised key must not live on for want of one (RULES V3)."""
+    return isinstance(refused, RightsError) and (refused.status == 403 or row.reason_code == KEY_COMPROMISE)
+
+
+def _remember(svc: Services, job: Job, verdict: Verdict | CertflowError, result: Revoked) -> None:
+    """Write down what became of one revocation, and what SCM says of its order, in one transaction."""
+    if isinstance(verdict, CertflowError):
+        verdict = Verdict(status="planned", said=str(verdict))
+    row, order, now, run = job.row, job.order, svc.clock(), this_run()
+    first = False
+    try:
+        with svc.store.transaction() as session:
+            if verdict.record is not None:
+                asking.keep(session, svc, row.account, verdict.record)
+            if verdict.status == "planned":
+                revocations.still_planned(session, row.id, why=verdict.said)
+            elif verdict.status == "refused":
+                revocations.refused(session, row.id, why=verdict.said)
+                orders.record_event(session, order.id, "revocation refused", verdict.said, now=now, run=run, by=row.requested_by)
+            else:
+                first = not any(one.status == revocations.DONE and one.serial_number == row.serial_number
+                                for one in revocations.of_order(session, order.id))
+                revocations.done(session, row.id, now=now)
+                detail = f"{_serial(row)}{verdict.said}: {row.reason}"
+                orders.record_event(session, order.id, "revoked", detail, now=now, run=run, by=row.requested_by)
+                if verdict.removed and job.certificate is not None:
+                    certificates.remove(session, job.certificate.id, now=now)
+            order = orders.order(session, order.id)
+    except ConflictError:
+        result.done.append(_result(job, "another run was faster and revoked it meanwhile"))
+        return
+    if verdict.status == "done":
+        log().info("order %s (%s): %s%s", order.ssl_id, order.common_name, _serial(row), verdict.said)
+        result.done.append(_result(job, verdict.said))
+        if first:
+            known = job.certificate.serial_number if job.certificate else row.serial_number
+            events.emit(events.REVOKED, order, serial_number=known, reason_code=row.reason_code, removed=verdict.removed)
+        return
+    said = f"{verdict.said}; poll-orders tries again" if verdict.status == "planned" else verdict.said
+    result.failed.append(_result(job, said))
+    if verdict.status == "refused":
+        events.emit(events.NEEDS_ATTENTION, order, reason=f"its revocation was refused: {verdict.said}")
+
+
+def _serial(row: Revocation) -> str:
+    return f"serial number {row.serial_number}: " if row.serial_number else ""
+
+
+def _result(job: Job, reason: str) -> OrderResult:
+    return OrderResult(order_id=job.order.id, ssl_id=job.order.ssl_id, reason=f"{_serial(job.row)}{reason}")
+
+
