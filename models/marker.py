@@ -16,3 +16,8 @@ def marked_by(comments: str | None) -> UUID | None:
     """The submission whose marker ends these comments."""
     found = _MARKED.search(comments or "")
     return UUID(found[1]) if found else None
+
+
+def without_marker(comments: str | None) -> str | None:
+    """The comments as the user gave them."""
+    return _MARKED.sub("", comments).rstrip() if comments else comments

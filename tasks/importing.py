@@ -18,7 +18,7 @@ from models.records import OrderRecord, ReportWindow
 from models.status import order_status
 from models.windows import FIRST_DAY, WHOLE_AGAIN_AFTER, changed_since, halved, whole
 from tasks.adapters.scm import ScmClient
-from tasks.adapters.store import orders
+from tasks.adapters.store import orders, rebuilding
 from tasks.adapters.store.reference import account_state
 from tasks.reference import facts
 from tasks.retry import step
@@ -148,8 +148,9 @@ class _Job:
 
     def _finished(self, until: date) -> None:
         with self.svc.store.transaction() as session:
-            account_state(session, self.wish.account).import_resume = {
-                "wish": self.key, "until": until.isoformat(), "at": self.svc.clock().isoformat(),
+            state = account_state(session, self.wish.account)
+            state.import_resume = {
+                **(state.import_resume or {}), "wish": self.key, "until": until.isoformat(), "at": self.svc.clock().isoformat(),
             }
 
     def window(self, window: ReportWindow, seen: set[int] | None, *, undated: bool = False) -> None:
@@ -199,7 +200,7 @@ class _Job:
         """From when on the next import looks for changes."""
         with self.svc.store.transaction() as session:
             state = account_state(session, self.wish.account)
-            state.imported_until, state.import_resume = started, None
+            state.imported_until, state.import_resume = started, rebuilding.remember({}, rebuilding.remembered(state.import_resume))
             if full:
                 state.full_import_at = started
 

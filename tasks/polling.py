@@ -15,7 +15,7 @@ from models.records import OrderRecord
 from models.status import OPEN, OrderStatus, SubmissionStatus
 from models.summaries import PollSummary
 from models.windows import around
-from tasks import certificates, delivery, settling
+from tasks import certificates, delivery, rebuilding, settling
 from tasks import submissions as sending
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import Session, orders, submissions
@@ -178,8 +178,9 @@ def bring_forward(account: str, order_ids: Sequence[UUID] | None = None) -> Poll
     sent = _part(lambda: sending.send_planned(account, order_ids), sending.Sent(), problems)
     looked = _part(lambda: look(account, order_ids), Looked(), problems)
     fetched = _part(lambda: certificates.fetch_all(account, order_ids), certificates.Fetched(), problems)
+    attached = _part(lambda: rebuilding.attach_late(account), rebuilding.Attached(), problems)
     delivered = _part(lambda: delivery.deliver_all(account, order_ids), delivery.Delivered(), problems)
-    problems += [*sent.failed, *looked.failed, *fetched.failed, *delivered.failed]
+    problems += [*sent.failed, *looked.failed, *attached.unsolved(fetched.failed), *delivered.failed]
     return PollSummary(
         orders_checked=looked.checked, orders_changed=looked.changed, certificates_fetched=fetched.fetched,
         certificates_waiting=fetched.waiting + delivered.waiting, settled=settled.adopted, in_doubt=len(settled.in_doubt),
