@@ -32,10 +32,9 @@ class Served:
 
     version: int
     order: UUID | None
-    account: str
     sha256: str
-    serial_number: str
     public_key_sha256: str | None
+    serial_number: str
     keystore_type: str | None
     has_key: bool
     status: str

@@ -1,9 +1,9 @@
 """What the live entries in Vault tell of orders that our database has lost: id, live name, keystore, line (RULES K6). Never written here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 from models.errors import BadCertificateError
@@ -19,7 +19,10 @@ from tasks.adapters.vault import VersionState
 from tasks.runs import this_run
 from tasks.services import Services
 
+T = TypeVar("T")
+
 BATCH = 200
+"""Entries or orders in one transaction."""
 
 
 def attach_live(svc: Services, account: str, names: Sequence[str], first: Mapping[UUID, int]) -> set[int | None]:
@@ -29,11 +32,12 @@ def attach_live(svc: Services, account: str, names: Sequence[str], first: Mappin
         wanted = [*names, *sorted(rebuilding.names_beside(session, account) - {*names})]
     touched: set[int | None] = set()
     with ThreadPoolExecutor(svc.settings.scm_concurrency) as pool:
-        for start in range(0, len(wanted), BATCH):
-            some = wanted[start:start + BATCH]
-            for name, versions in zip(some, pool.map(partial(_versions, svc, account), some), strict=True):
-                if versions:
-                    with svc.store.transaction() as session:
+        for some in _batches(wanted):
+            read = list(zip(some, pool.map(partial(_versions, svc, account), some), strict=True))
+            with svc.store.transaction() as session:
+                rebuilding.one_at_a_time(session, account)
+                for name, versions in read:
+                    if versions:
                         touched |= _take(svc, session, account, name, versions, first)
     return touched
 
@@ -51,8 +55,8 @@ def _versions(svc: Services, account: str, name: str) -> list[Served]:
 
 def _served(data: Mapping[str, Any], version: int) -> Served:
     return Served(
-        version=version, order=as_uuid(data.get("order")), account=str(data.get("account")), sha256=str(data.get("sha256") or ""),
-        serial_number=str(data.get("serial_number") or ""), public_key_sha256=_public_key(data), keystore_type=str(data.get("keystore_type") or "") or None,
+        version=version, order=as_uuid(data.get("order")), sha256=str(data.get("sha256") or ""), public_key_sha256=_public_key(data),
+        serial_number=str(data.get("serial_number") or ""), keystore_type=str(data.get("keystore_type") or "") or None,
         has_key=bool(data.get("private_key")), status=str(data.get("status") or ""),
     )
 
@@ -69,7 +73,6 @@ def _take(
 ) -> set[int | None]:
     """The orders that the versions of one entry were written for, each the successor of the one before where that is certain."""
     orders.one_after_the_other(session, name)
-    rebuilding.one_at_a_time(session, account)
     touched: set[int | None] = set()
     if any(holder.account != account for holder in orders.holder_of(session, name)):
         return touched
@@ -84,7 +87,7 @@ def _take(
                 row = rebuilding.take_id(session, row, served.order)
             row.live_name, row.keystore_type, row.origin = name, served.keystore_type, ORDERED
             if served is versions[-1] and served.status == "issued" and not served.has_key and not submissions.of_order(session, row.id):
-                _own_csr(svc, session, row, certificate.public_key_sha256 if certificate else None, first)
+                _own_csr(svc, session, row, served.public_key_sha256, first)
             if before is not None and row.predecessor_id is None and took_over(row, before, renewal=_renews(session, row, first)):
                 row.predecessor_id = before.id
             orders.record_event(session, row.id, "attached", f"live/{name}, version {served.version}", now=svc.clock(), run=this_run())
@@ -118,22 +121,29 @@ def _renews(session: Session, row: CertificateOrder, first: Mapping[UUID, int]) 
     return RENEW in kinds or (ENROLL not in kinds and enrolled_as(row, first) is None)
 
 
-def finish_lines(svc: Services, account: str, live_names: Sequence[str], first: Mapping[UUID, int]) -> tuple[str, ...]:
+def finish_lines(svc: Services, account: str, live_names: Collection[str], first: Mapping[UUID, int]) -> tuple[str, ...]:
     """Predecessors and live names that no entry told: of orders that were never delivered. Sentences about those that stay without."""
     with svc.store.reading() as session:
         waiting = rebuilding.unfinished(session, account)
-    for id_ in waiting:    # the oldest first: each finds the one before it linked already
+    for some in _batches(waiting):    # the oldest first: each finds the one before it linked already
         with svc.store.transaction() as session:
-            _link(session, orders.order(session, id_), first)
-    said = []
-    for id_ in waiting:
+            for id_ in some:
+                _link(session, orders.order(session, id_), first)
+    said: list[str] = []
+    for some in _batches(waiting):
         with svc.store.transaction() as session:
-            row = orders.order(session, id_)
-            if row.live_name is None and row.status in LIVING and (why := _name(session, row, live_names)):
-                row.waiting_because = f"its key is in Vault, but {why}: nothing is delivered for it; order anew for the live name that lacks it"
-                said.append(f"order {row.ssl_id} ({row.common_name}) is ours again: {row.waiting_because}")
-            row.comments = without_marker(row.comments)
+            rebuilding.one_at_a_time(session, account)
+            said += [text for id_ in some if (text := _finish(session, orders.order(session, id_), live_names))]
     return tuple(said)
+
+
+def _finish(session: Session, row: CertificateOrder, live_names: Collection[str]) -> str:
+    """The order's live name, and the user's own comments; why it stays without a live name."""
+    row.comments = without_marker(row.comments)
+    if row.live_name is not None or row.status not in LIVING or not (why := _name(session, row, live_names)):
+        return ""
+    row.waiting_because = f"its key is in Vault, but {why}: nothing is delivered for it; order anew for the live name that lacks it"
+    return f"order {row.ssl_id} ({row.common_name}) is ours again: {row.waiting_because}"
 
 
 def _link(session: Session, row: CertificateOrder, first: Mapping[UUID, int]) -> None:
@@ -145,7 +155,7 @@ def _link(session: Session, row: CertificateOrder, first: Mapping[UUID, int]) ->
     row.predecessor_id = found.id if found else None
 
 
-def _name(session: Session, row: CertificateOrder, live_names: Sequence[str]) -> str:
+def _name(session: Session, row: CertificateOrder, live_names: Collection[str]) -> str:
     """Give a living order that was never delivered its live name: its predecessor's, else the default one, if nobody holds that. Why not, else."""
     sent = submissions.of_order(session, row.id)
     if rebuilding.has_successor(session, row.id):
@@ -166,6 +176,11 @@ def _name(session: Session, row: CertificateOrder, live_names: Sequence[str]) ->
         return f"live/{name} is another's"
     row.live_name = name
     return ""
+
+
+def _batches(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(values), BATCH):
+        yield values[start:start + BATCH]
 
 
 def as_uuid(text: object) -> UUID | None:

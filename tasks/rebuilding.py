@@ -88,7 +88,7 @@ def attach(account: str) -> Attached:
                     _attach_keys(svc, account, {one.id: one for one in read if one is not None}, found)
         _attach_known_keys(svc, account, found)
         found.ssl_ids |= lives.attach_live(svc, account, names, found.first)
-        said = lives.finish_lines(svc, account, live_names, found.first)
+        said = lives.finish_lines(svc, account, frozenset(live_names), found.first)
         for text in said:
             log().warning(text)
         left = _digest(_unknown_keys(svc, keys), _free(svc, live_names))
