@@ -12,7 +12,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from models.choosing import choose_organization, departments
-from models.errors import CertflowError, InputError, LoginError, RightsError, SetupError, ThrottledError
+from models.errors import CertflowError, ConflictError, InputError, LoginError, RightsError, SetupError, ThrottledError
 from models.marker import marked_by
 from models.orders import AccountState
 from models.parameters import ImportParameters
@@ -218,20 +218,26 @@ def _adopt(svc: Services, account: str, records: Iterable[OrderRecord]) -> None:
     with svc.store.reading() as session:
         planned = [id_ for id_, status in submissions.statuses(session, marked).items() if status == SubmissionStatus.PLANNED]
     for id_ in planned:
-        record, status = marked[id_], order_status(marked[id_].status_word)
-        with svc.store.transaction() as session:
-            row = orders.order(session, submissions.submission(session, id_).order_id)
-            if status is None or row.account != account or (record.common_name or "").lower() != row.common_name \
-                    or submissions.linked_ssl_ids(session, account, [record.ssl_id]):
-                continue
-            submissions.claim(session, id_, now=svc.clock(), run=this_run())
-            orders.give_way(session, account, record.ssl_id, to=row.id)
-            submissions.submitted(
-                session, id_, ssl_id=record.ssl_id, renew_id=None, now=svc.clock(), run=this_run(),
-                how=f"planned here, but found at SCM by its marker: {record.ssl_id}",
-            )
-            session.expire(row)
-            orders.update_from(row, record, status, now=svc.clock(), run=this_run())
+        try:
+            _adopt_one(svc, account, id_, marked[id_])
+        except ConflictError:    # somebody was faster
+            continue
+
+
+def _adopt_one(svc: Services, account: str, submission_id: UUID, record: OrderRecord) -> None:
+    status = order_status(record.status_word)
+    with svc.store.transaction() as session:
+        row = orders.order(session, submissions.submission(session, submission_id).order_id)
+        if status is None or row.account != account or (record.common_name or "").lower() != row.common_name \
+                or submissions.linked_ssl_ids(session, account, [record.ssl_id]):
+            return
+        submissions.claim(session, submission_id, now=svc.clock(), run=this_run())
+        orders.give_way(session, account, record.ssl_id, to=row.id)
+        how = f"planned here, but found at SCM by its marker: {record.ssl_id}"
+        submissions.submitted(session, submission_id, ssl_id=record.ssl_id, renew_id=None, now=svc.clock(), run=this_run(), how=how)
+        session.expire(row)
+        orders.update_from(row, record, status, now=svc.clock(), run=this_run())
+    log().warning("order %s was %s", row.id, how)
 
 
 def _organization_ids(svc: Services, wish: ImportParameters) -> tuple[int, ...]:
