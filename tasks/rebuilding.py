@@ -80,14 +80,12 @@ def attach(account: str) -> Attached:
         log().info("Vault holds %s keys and %s live entries that no order here explains: looking for theirs", len(keys), len(names))
         with svc.store.reading() as session:
             found = Found(first=rebuilding.first_bearers(session, account))
-        with ThreadPoolExecutor(svc.settings.scm_concurrency) as pool:
-            # An order's own key last: the key of its reissue proves that it is ours.
-            for some in ([one for one in keys if one not in found.first], [one for one in keys if one in found.first]):
-                for start in range(0, len(some), BATCH):
-                    read = pool.map(partial(_read, svc), some[start:start + BATCH])
-                    _attach_keys(svc, account, {one.id: one for one in read if one is not None}, found)
+        # An order's own key last: the key of its reissue, or its live entry, proves that it is ours.
+        _attach_keys(svc, account, [one for one in keys if one not in found.first], found)
+        _attach_keys(svc, account, [one for one in keys if one in found.first], found)
         _attach_known_keys(svc, account, found)
         found.ssl_ids |= lives.attach_live(svc, account, names, found.first)
+        _attach_keys(svc, account, [one for one in _unknown_keys(svc, keys) if found.first.get(one) in found.ssl_ids], found)
         said = lives.finish_lines(svc, account, frozenset(live_names), found.first)
         for text in said:
             log().warning(text)
@@ -171,7 +169,14 @@ def _read(svc: Services, id_: UUID) -> LostKey | None:
     )
 
 
-def _attach_keys(svc: Services, account: str, keys: Mapping[UUID, LostKey], found: Found) -> None:
+def _attach_keys(svc: Services, account: str, ids: Sequence[UUID], found: Found) -> None:
+    with ThreadPoolExecutor(svc.settings.scm_concurrency) as pool:
+        for start in range(0, len(ids), BATCH):
+            read = pool.map(partial(_read, svc), ids[start:start + BATCH])
+            _attach_batch(svc, account, {one.id: one for one in read if one is not None}, found)
+
+
+def _attach_batch(svc: Services, account: str, keys: Mapping[UUID, LostKey], found: Found) -> None:
     """Each key to the order whose certificate has its public key, else to the order that was sent under its marker."""
     with svc.store.transaction() as session:
         rebuilding.one_at_a_time(session, account)
