@@ -232,7 +232,7 @@ class AccountState(SQLModel, table=True):
 
     A stop (RULES S1) holds while `stopped_version` is the version of the account's secret in Vault.
     `imported_until` is the start of the last finished import of changes, `full_import_at` of the last whole one;
-    `import_resume` tells a killed import what it has finished (RULES S3).
+    `import_resume` tells a killed import what it has finished (RULES S3), and the next one which keys in Vault fitted nothing (K6).
     """
 
     __tablename__ = "account_state"

@@ -15,7 +15,7 @@ from models.records import OrderRecord
 from models.status import OPEN, OrderStatus, SubmissionStatus
 from models.summaries import PollSummary
 from models.windows import around
-from tasks import certificates, delivery, marking, revoking, settling
+from tasks import certificates, delivery, marking, rebuilding, revoking, settling
 from tasks import submissions as sending
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import Session, orders, renewals, revocations, submissions
@@ -182,10 +182,12 @@ def bring_forward(account: str, order_ids: Sequence[UUID] | None = None) -> Poll
     sent = _part(lambda: sending.send_planned(account, order_ids), sending.Sent(), problems)
     looked = _part(lambda: look(account, order_ids), Looked(), problems)
     fetched = _part(lambda: certificates.fetch_all(account, order_ids), certificates.Fetched(), problems)
+    attached = _part(lambda: rebuilding.attach_late(account), rebuilding.Attached(), problems)
     delivered = _part(lambda: delivery.deliver_all(account, order_ids), delivery.Delivered(), problems)
     problems += _part(lambda: marking.mark_renewed(account), (), problems)
     revoked = _part(lambda: revoking.revoke_due(account, order_ids), revoking.Revoked(), problems)    # last: a successor may be live now
-    problems += [*(f"submission {id_}: {why}" for id_, why in sent.failed), *looked.failed, *fetched.failed, *delivered.failed]
+    problems += [*(f"submission {id_}: {why}" for id_, why in sent.failed), *looked.failed, *attached.unsolved(fetched.failed)]
+    problems += delivered.failed
     problems += [f"revocation of order {one.ssl_id}: {one.reason}" for one in revoked.failed]
     return PollSummary(
         orders_checked=looked.checked, orders_changed=looked.changed, certificates_fetched=fetched.fetched,

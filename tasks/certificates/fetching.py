@@ -180,7 +180,9 @@ def _stored_together(svc: Services, checked: Sequence[Checked]) -> list[Kept]:
         kept = certificates.add(session, [one.new for one in checked], limit=svc.settings.certificate_limit, now=now)
         rows = orders.by_ids(session, [one.order.id for one in checked])
         for one, what in zip(checked, kept, strict=True):
-            row, new = rows[one.order.id], one.new
+            if (row := rows.get(one.order.id)) is None:
+                raise ConflictError("an import has given the order its old id back: the next import or poll fetches it")
+            new = one.new
             if what is Kept.NO_ROOM:
                 row.waiting_because = _no_room(svc)
                 continue
