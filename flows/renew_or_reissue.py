@@ -8,7 +8,7 @@ from pydantic import Field
 from models.parameters import NAMES_MAX, RenewAction, RenewParameters, checked
 from models.summaries import RenewSummary
 from tasks import accounts, polling, renewing, submissions
-from tasks.runs import reported, story
+from tasks.runs import demand_requester, reported, story
 
 
 @flow(name="renew-or-reissue", flow_run_name="{action} {account}", persist_result=False, validate_parameters=False)
@@ -52,11 +52,14 @@ def renew_or_reissue(
         account: The account that holds the orders.
     """
     wish = checked(RenewParameters, locals())
+    demand_requester(wish.requested_by)
     before = accounts.calls(wish.account)
     chosen = renewing.choose(wish)
+    if wish.because_of_key_compromise:
+        chosen = renewing.report_compromise(wish, chosen.order_ids)
     plan = renewing.plan_all(wish, chosen)
     sent = submissions.send_all(plan.to_send)
-    polling.look_soon(wish.account, plan.order_ids)
+    polling.look_soon(wish.account, plan.sent_for(wish.account))
     summary = renewing.summary(plan, sent, chosen).model_copy(update={"calls": accounts.calls(wish.account) - before})
     return reported(
         summary, renewing.sentence(wish, plan, summary), pages={f"renewals-{wish.account}": renewing.page(wish, plan, summary)},

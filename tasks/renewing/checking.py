@@ -31,7 +31,7 @@ def names_asked(facts: RenewalFacts, wish: RenewParameters) -> Names:
     own = [order.common_name, *order.subject_alternative_names]
     try:
         have = list(requested_names(own[0], own).names)
-        if wish.action != REISSUE or not (wish.add_names or wish.remove_names):
+        if wish.does != REISSUE or not (wish.add_names or wish.remove_names):
             return Names(texts=have)
         gone = {normalise(name) for name in wish.remove_names}
         if missing := sorted(gone - set(have)):

@@ -27,9 +27,7 @@ class Chosen:
 
 def choose(wish: RenewParameters) -> Chosen:
     """The orders that the wish means. Raises: NotFoundError or InputError that names every text that fits no order or several."""
-    if wish.by_itself:
-        return due(wish.account, wish.expiring_within_days)
-    return Chosen(order_ids=polling.meant(wish.account, wish.orders))
+    return due(wish.account, wish.expiring_within_days) if wish.by_itself else Chosen(order_ids=polling.meant(wish.account, wish.orders))
 
 
 @step

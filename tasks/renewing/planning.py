@@ -1,7 +1,8 @@
 """Decide about each order, and write down what is to be sent: order and submission in one transaction (RULES E1, E5, E6, R1, R6)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from models.errors import InputError, RejectedError
@@ -16,9 +17,10 @@ from tasks.adapters.store import certificates, orders, renewals, revocations, su
 from tasks.batches import TOGETHER, each
 from tasks.renewing.checking import Names, names_asked, stand_against
 from tasks.renewing.choosing import Chosen
+from tasks.renewing.compromise import BECAUSE, once_live
 from tasks.renewing.writing import Written, write_reissue, write_renewal
 from tasks.retry import step
-from tasks.runs import demand_requester, log, run_id
+from tasks.runs import log, run_id
 from tasks.services import Services, open_services
 
 
@@ -36,37 +38,29 @@ class Plan:
         """Submissions that this run wrote down."""
         return [one.submission_id for one in self.written if one.submission_id is not None and one.new]
 
-    @property
-    def order_ids(self) -> list[UUID]:
-        """The orders that these are for."""
-        return [one.order_id for one in self.written if one.order_id is not None and one.new]
+    def sent_for(self, account: str) -> list[UUID]:
+        """The account's orders that these are for."""
+        return [one.order_id for one in self.written if one.order_id is not None and one.new and one.predecessor.account == account]
 
-
-@dataclass(kw_only=True)
-class _Sorted:
-    written: list[Written] = field(default_factory=list)
-    skipped: list[OrderResult] = field(default_factory=list)
-    failed: list[OrderResult] = field(default_factory=list)
+    def with_more(self, other: "Plan") -> "Plan":
+        """Both together."""
+        return Plan(written=self.written + other.written, skipped=self.skipped + other.skipped, failed=self.failed + other.failed)
 
 
 def plan_all(wish: RenewParameters, chosen: Chosen) -> Plan:
     """Decide about every order, in tasks of 100; by itself at most `max_orders` are renewed (RULES R6)."""
-    demand_requester(wish.requested_by)
     request_id = wish.request_id or run_id() or str(uuid4())
     waiting = list(chosen.order_ids)
-    done = _Sorted()
+    done = Plan()
     while waiting:
         room = wish.max_orders - len(done.written) if wish.by_itself else len(waiting)
         if room <= 0:
             break
         some, waiting = waiting[:min(room, TOGETHER)], waiting[min(room, TOGETHER):]
-        part = plan_some(wish, request_id, some)
-        done.written += part.written
-        done.skipped += part.skipped
-        done.failed += part.failed
+        done = done.with_more(plan_some(wish, request_id, some))
         if len(chosen.order_ids) > TOGETHER:
             log().info("%s of %s orders looked at", f"{len(chosen.order_ids) - len(waiting):,}", f"{len(chosen.order_ids):,}")
-    return Plan(written=tuple(done.written), skipped=tuple(done.skipped), failed=tuple(done.failed), more=len(waiting))
+    return replace(done, more=len(waiting))
 
 
 @step
@@ -74,16 +68,21 @@ def plan_some(wish: RenewParameters, request_id: str, order_ids: Sequence[UUID])
     """Decide about some orders. One that cannot be renewed stops no other. A dry run asks SCM nothing and writes nothing."""
     with open_services() as svc:
         facts = _facts(svc, wish, order_ids)
-        asked = {id_: names_asked(one, wish) for id_, one in facts.items()}
-        if wish.dry_run:
-            against = stand_against(svc, None, wish.account, facts, asked)
-            answers, failed = each(lambda id_: _decide(svc, None, wish, request_id, facts[id_], asked[id_], against[id_]), facts,
-                                   at_once=svc.settings.scm_concurrency)
-        else:
-            with svc.scm(wish.account) as scm:
-                against = stand_against(svc, scm, wish.account, facts, asked)
-                answers, failed = each(lambda id_: _decide(svc, scm, wish, request_id, facts[id_], asked[id_], against[id_]), facts,
-                                       at_once=svc.settings.scm_concurrency)
+        plan = Plan()
+        for account in sorted({one.order.account for one in facts.values()}):    # after a key compromise orders of others too
+            mine = {id_: one for id_, one in facts.items() if one.order.account == account}
+            with nullcontext() if wish.dry_run else svc.scm(account) as scm:
+                plan = plan.with_more(_plan_of(svc, scm, wish, request_id, account, mine))
+        return plan
+
+
+def _plan_of(
+    svc: Services, scm: ScmClient | None, wish: RenewParameters, request_id: str, account: str, facts: Mapping[UUID, RenewalFacts]
+) -> Plan:
+    asked = {id_: names_asked(one, wish) for id_, one in facts.items()}
+    against = stand_against(svc, scm, account, facts, asked)
+    answers, failed = each(
+        lambda id_: _decide(svc, scm, wish, request_id, facts[id_], asked[id_], against[id_]), facts, at_once=svc.settings.scm_concurrency)
     return Plan(
         written=tuple(one for one in answers.values() if isinstance(one, Written)),
         skipped=tuple(one for one in answers.values() if isinstance(one, OrderResult)),
@@ -124,7 +123,7 @@ def _decide(
     if against:
         raise InputError(f"order {order.ssl_id} ({order.common_name}) is not {_done(wish)}: {'; '.join(against)}", problems=tuple(against))
     if scm is None:
-        return Written(action=wish.action, predecessor=order)
+        return Written(action=wish.does, predecessor=order)
     if why := _why_not_at_scm(svc, scm, wish, facts):
         if wish.by_itself:
             return OrderResult(order_id=order.id, ssl_id=order.ssl_id, reason=why)
@@ -134,15 +133,18 @@ def _decide(
         renewals.one_after_the_other(session, order.id)
         if earlier := _earlier(svc, wish, request_id, order.id):    # somebody was faster under the same id
             return earlier
-        write = write_reissue if wish.action == REISSUE else write_renewal
-        return write(session, wish, request_id, facts, asked, csr, now=svc.clock())
+        write = write_reissue if wish.does == REISSUE else write_renewal
+        written = write(session, wish, request_id, facts, asked, csr, now=svc.clock())
+        if wish.because_of_key_compromise and written.order_id is not None and facts.certificate is not None:
+            once_live(session, order, facts.certificate, written.order_id, reason=wish.reason or BECAUSE, by=wish.requested_by, now=svc.clock())
+        return written
 
 
 def _under_way(svc: Services, wish: RenewParameters, request_id: str, facts: RenewalFacts) -> Written | None:
     """What an earlier request made, or what somebody else has under way for the same order (RULES E6). Raises: as `_earlier`."""
     if not wish.dry_run and (earlier := _earlier(svc, wish, request_id, facts.order.id)):
         return earlier
-    if wish.action == REISSUE:
+    if wish.does == REISSUE:
         with svc.store.reading() as session:
             sent = renewals.reissue_under_way(session, facts.order.id)
         if sent is None:
@@ -152,10 +154,14 @@ def _under_way(svc: Services, wish: RenewParameters, request_id: str, facts: Ren
                 f"order {facts.order.ssl_id} ({facts.order.common_name}) is being reissued already, with other names or another CSR: wait until it "
                 "is delivered, then reissue it again"
             )
-        return Written(action=wish.action, predecessor=facts.order, order_id=facts.order.id, submission_id=sent.id)
+        return Written(action=wish.does, predecessor=facts.order, order_id=facts.order.id, submission_id=sent.id)
     if wish.by_itself or (successor := facts.open_successor) is None:
         return None
-    return Written(action=wish.action, predecessor=facts.order, order_id=successor.id)
+    if wish.because_of_key_compromise and not wish.dry_run and facts.certificate is not None:
+        with svc.store.transaction() as session:
+            once_live(
+                session, facts.order, facts.certificate, successor.id, reason=wish.reason or BECAUSE, by=wish.requested_by, now=svc.clock())
+    return Written(action=wish.does, predecessor=facts.order, order_id=successor.id)
 
 
 def _earlier(svc: Services, wish: RenewParameters, request_id: str, order_id: UUID) -> Written | None:
@@ -164,8 +170,8 @@ def _earlier(svc: Services, wish: RenewParameters, request_id: str, order_id: UU
     Raises: InputError when it was asked with other parameters; RejectedError when SCM refused it.
     """
     with svc.store.reading() as session:
-        found = submissions.by_request(session, wish.account, request_id, scope=str(order_id))
         predecessor = orders.order(session, order_id)
+        found = submissions.by_request(session, predecessor.account, request_id, scope=str(order_id))
     if found is None:
         return None
     if {name: value for name, value in found.wish.items() if name in wish.wish()} != wish.wish():
@@ -173,7 +179,7 @@ def _earlier(svc: Services, wish: RenewParameters, request_id: str, order_id: UU
     if found.status == SubmissionStatus.REFUSED:
         raise RejectedError(f"SCM refused this request before: {found.error}; a new request_id asks anew")
     return Written(
-        action=wish.action, predecessor=predecessor, order_id=found.order_id, submission_id=found.id, new=found.status == SubmissionStatus.PLANNED,
+        action=wish.does, predecessor=predecessor, order_id=found.order_id, submission_id=found.id, new=found.status == SubmissionStatus.PLANNED,
     )
 
 
@@ -181,7 +187,7 @@ def _why_not(svc: Services, wish: RenewParameters, facts: RenewalFacts) -> str |
     """What our own books hold against it; `live/` is read last, and only for what goes by itself (RULES R1)."""
     now = svc.clock()
     if not wish.by_itself:
-        return why_not(facts, now, reasons=REISSUE_BY_HAND if wish.action == REISSUE else RENEW_BY_HAND) or _no_key_to_reuse(wish, facts)
+        return why_not(facts, now, reasons=REISSUE_BY_HAND if wish.does == REISSUE else RENEW_BY_HAND) or _no_key_to_reuse(wish, facts)
     *first, last = RENEW_BY_ITSELF
     if why := why_not(facts, now, reasons=first):
         return why
@@ -208,9 +214,9 @@ def _why_not_at_scm(svc: Services, scm: ScmClient, wish: RenewParameters, facts:
     if bad:
         return "the key of the csr was reported as compromised and is never used (RULES K5): make a new one"
     known = newest.serial_number if newest else order.serial_number
-    return why_not_at_scm(record, known_serial_number=known, own_successors=facts.successors, reissue=wish.action == REISSUE)
+    return why_not_at_scm(record, known_serial_number=known, own_successors=facts.successors, reissue=wish.does == REISSUE)
 
 
 def _done(wish: RenewParameters) -> str:
-    return "reissued" if wish.action == REISSUE else "renewed"
+    return "reissued" if wish.does == REISSUE else "renewed"
 

@@ -56,7 +56,7 @@ def _renewed(one: Written, rows: dict[UUID, CertificateOrder]) -> RenewedOrder:
 
 def sentence(wish: RenewParameters, plan: Plan, summed: RenewSummary) -> str:
     """What was done, in one line, and what comes next."""
-    what = "reissue" if wish.action == REISSUE else "renewal"
+    what = "reissue" if wish.does == REISSUE else "renewal"
     old = sum(not one.new for one in plan.written if one.order_id is not None)
     with open_services() as svc:
         comes = next_look(svc.clock())
@@ -72,12 +72,12 @@ def sentence(wish: RenewParameters, plan: Plan, summed: RenewSummary) -> str:
 def page(wish: RenewParameters, plan: Plan, summed: RenewSummary) -> str:
     """What, when, why or why not, for each order; what needs somebody comes first."""
     names = {one.predecessor.id: one.predecessor for one in plan.written} | {one.order_id: one.predecessor for one in plan.written if one.order_id}
-    what = "Reissue" if wish.action == REISSUE else "Renewal"
+    what = "Reissue" if wish.does == REISSUE else "Renewal"
     return "\n".join((
         f"# {what} of certificates of account {plain(wish.account)}" + (": what would be done" if wish.dry_run else "") + "\n",
         *_reasons("Failed", summed.failed),
         f"## {'Would be sent' if wish.dry_run else 'Sent or under way'} ({len(summed.orders):,})\n",
-        table(("Name", "Ends", "Order", "New order" if wish.action != REISSUE else "Order id", "State"), [
+        table(("Name", "Ends", "Order", "New order" if wish.does != REISSUE else "Order id", "State"), [
             (names[one.order_id].common_name, f"{names[one.order_id].expires_at:%Y-%m-%d}" if names[one.order_id].expires_at else "",
              one.predecessor_ssl_id or one.ssl_id, (one.ssl_id or one.order_id) if one.status != DRY else "", one.status)
             for one in summed.orders if one.order_id in names

@@ -39,12 +39,12 @@ def write_renewal(
     old = facts.order
     for one in renewals.successors(session, [old.id]).get(old.id, []):
         if RenewalFacts(order=old, successors=[one]).open_successor:
-            return Written(action=wish.action, predecessor=old, order_id=one.id)
+            return Written(action=wish.does, predecessor=old, order_id=one.id)
     successor = _successor(facts, asked, csr, name=_live_name(session, old), now=now)
     session.add(successor)
     session.flush()
     reuse_of = facts.submission.id if wish.reuse_key and facts.submission else None
-    planned = _submission(wish, request_id, successor.id, RENEW_KIND, csr, scope=old.id, reuse_of=reuse_of, now=now)
+    planned = _submission(wish, request_id, successor, RENEW_KIND, csr, scope=old.id, reuse_of=reuse_of, now=now)
     session.add(planned)
     session.flush()
     if wish.revoke_predecessor_after_days is not None:
@@ -55,7 +55,7 @@ def write_renewal(
     run, by = this_run(), wish.requested_by
     orders.record_event(session, successor.id, "planned", f"renews order {old.ssl_id}" + _because(wish), now=now, run=run, by=by)
     orders.record_event(session, old.id, "renewal planned", f"as order {successor.id}" + _because(wish), now=now, run=run, by=by)
-    return Written(action=wish.action, predecessor=old, order_id=successor.id, submission_id=planned.id, new=True)
+    return Written(action=wish.does, predecessor=old, order_id=successor.id, submission_id=planned.id, new=True)
 
 
 def write_reissue(
@@ -64,14 +64,14 @@ def write_reissue(
     """The submission of a reissue; the one that somebody else wrote meanwhile, if so. Raises: InputError when its live name is taken."""
     order = facts.order
     if sent := renewals.reissue_under_way(session, order.id):
-        return Written(action=wish.action, predecessor=order, order_id=order.id, submission_id=sent.id)
+        return Written(action=wish.does, predecessor=order, order_id=order.id, submission_id=sent.id)
     _live_name(session, order)
-    planned = _submission(wish, request_id, order.id, REISSUE_KIND, csr, scope=order.id, names=asked.texts, now=now)
+    planned = _submission(wish, request_id, order, REISSUE_KIND, csr, scope=order.id, names=asked.texts, now=now)
     session.add(planned)
     session.flush()
     said = f"reissue for {', '.join(asked.texts[:20])}" if asked.change else "reissue with a new key"
     orders.record_event(session, order.id, "planned", said + _because(wish), now=now, run=this_run(), by=wish.requested_by)
-    return Written(action=wish.action, predecessor=order, order_id=order.id, submission_id=planned.id, new=True)
+    return Written(action=wish.does, predecessor=order, order_id=order.id, submission_id=planned.id, new=True)
 
 
 def _successor(facts: RenewalFacts, asked: Names, csr: CsrFacts | None, *, name: str, now: datetime) -> CertificateOrder:
@@ -91,11 +91,11 @@ def _successor(facts: RenewalFacts, asked: Names, csr: CsrFacts | None, *, name:
 
 
 def _submission(
-    wish: RenewParameters, request_id: str, order_id: UUID, kind: str, csr: CsrFacts | None, *, scope: UUID, now: datetime,
+    wish: RenewParameters, request_id: str, order: CertificateOrder, kind: str, csr: CsrFacts | None, *, scope: UUID, now: datetime,
     reuse_of: UUID | None = None, names: list[str] | None = None,
 ) -> Submission:
     return Submission(
-        account=wish.account, order_id=order_id, kind=kind, status=SubmissionStatus.PLANNED, request_id=request_id, request_scope=str(scope),
+        account=order.account, order_id=order.id, kind=kind, status=SubmissionStatus.PLANNED, request_id=request_id, request_scope=str(scope),
         wish={**wish.wish(), "by_itself": wish.by_itself, "names_asked": names}, csr=csr.pem if csr else None, own_csr=csr is not None,
         public_key_sha256=csr.public_key_sha256 if csr else None, reuse_of=reuse_of, names=names or [], created_at=now,
     )
