@@ -100,7 +100,8 @@ def form_of(client: SyncPrefectClient, flow: Flow[..., Any], account: str) -> Ru
 def forget_forms(client: SyncPrefectClient, kept: Collection[str]) -> None:
     """Delete the forms of accounts that left CERTFLOW_ACCOUNTS: nobody would serve their runs."""
     forms = client.read_deployments(
-        flow_filter=FlowFilter(name=FlowFilterName(any_=[order_form.FLOW])), deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])),
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[order_form.FLOW])),
+        deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])),
     )
     for one in forms:
         account = one.parameters.get("account")

@@ -80,10 +80,10 @@ def _custom_fields(field: Schema, custom_fields: list[CustomField]) -> Schema:
     own: dict[str, Schema] = {}
     for position, one in enumerate(sorted(custom_fields, key=lambda one: (not one.mandatory, one.name.casefold()))):
         said = ("Mandatory, unless the account has a default for it." if one.mandatory else "", SORTS.get(one.input_type, ""))
-        own[one.name] = {"title": one.name, "type": "string", "position": position, "description": " ".join(filter(None, said))}
+        own[one.name] = {"title": one.name, "type": "string", "position": position, "description": " ".join(said).strip()}
         if one.input_type == "TEXT_OPTION" and one.options:
             own[one.name]["enum"] = list(one.options)
-    return {**field, "properties": own, "additionalProperties": False}
+    return {**field, "properties": own, "additionalProperties": False, "description": "What is left empty gets the account's default."}
 
 
 def _organization(one: Organization) -> str:

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -24,19 +23,23 @@ ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 180
 BUSY_SECONDS = 30
 
-MOUSE = "--blink-settings=primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"
-"""Without a mouse the drop-downs of Prefect's UI are those of a telephone."""
-
-FIELD = """label => [...document.querySelectorAll('.schema-form-property')].find(one =>
-    one.querySelector('.schema-form-property__label')?.innerText.trim().replace(/ \\(Optional\\)$/, '') === label)?.querySelector('.p-label__body')"""
-OPTIONS = """() => [...document.querySelectorAll('.p-select-option, [role=option]')].filter(one => one.offsetParent !== null)"""
-MIDDLE = """element => { const box = element.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2] }"""
-HITTABLE = f"""element => {{
-    if (!element || element.disabled) return false
-    element.scrollIntoView({{block: 'center', behavior: 'instant'}})
-    const hit = document.elementFromPoint(...({MIDDLE})(element))
-    return element.contains(hit) || Boolean(hit?.contains(element))
-}}"""
+PAGE = """
+    const words = one => one.innerText.trim()
+    const all = selector => [...document.querySelectorAll(selector)]
+    const label = text => all('label').find(one => words(one).replace(/ \\(Optional\\)$/, '') === text)
+    const field = text => document.getElementById(label(text)?.htmlFor)
+    const adds = one => [...one.querySelectorAll('button')].find(button => words(button) === 'Add item')
+    const list = text => { let one = label(text); while (one && !adds(one)) one = one.parentElement; return one }
+    const items = text => [...(list(text)?.querySelectorAll('textarea, input') ?? [])]
+    const reading = (selector, text) => all(selector).find(one => words(one) === text)
+    const middle = one => { const box = one.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2] }
+    const reachable = one => {
+        if (!one || one.disabled) return false
+        one.scrollIntoView({block: 'center', behavior: 'instant'})
+        return one.contains(document.elementFromPoint(...middle(one)))
+    }
+"""
+"""How Prefect's pages are read, the same for every run form: a label names its field; a list has a button that adds an item."""
 
 
 def _eventually(look: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -128,9 +131,8 @@ class Up:
         return found.group(1)
 
 
-
 class Browser:
-    """Headless Chromium, driven as a person does it, by what is written on the page: Prefect's UI, of which every form is made alike.
+    """Headless Chromium, driven as a person uses Prefect's UI: by what is written there. Every run form is made alike.
 
     Whatever does not come about within `seconds` is a failure that shows the page's text. `requests` are the addresses of all that
     its pages have asked for, by any means.
@@ -141,19 +143,17 @@ class Browser:
     def __init__(self, program: str, folder: Path) -> None:
         self._process = subprocess.Popen(
             [program, "--headless=new", "--no-sandbox", "--remote-debugging-port=0", f"--user-data-dir={folder}", "--no-first-run",
-             "--disable-background-networking", "--disable-component-update", "--disable-extensions", "--no-proxy-server", "--lang=en",
-             "--hide-scrollbars", MOUSE, "about:blank"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "TZ": "UTC"},
+             "--no-proxy-server", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-background-networking",
+             "--hide-scrollbars", "--window-size=1400,1000", "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
-        port = _eventually(lambda: self._port(folder), self.seconds, "Chromium listens")
-        pages = requests.get(f"http://127.0.0.1:{port}/json", timeout=30).json()
-        page = next(one for one in pages if one["type"] == "page")
+        active = folder / "DevToolsActivePort"
+        port = _eventually(lambda: active.exists() and "/" in active.read_text() and active.read_text().split()[0], self.seconds, "Chromium listens")
+        page = next(one for one in requests.get(f"http://127.0.0.1:{port}/json", timeout=30).json() if one["type"] == "page")
         self._socket = websocket.create_connection(page["webSocketDebuggerUrl"], suppress_origin=True, timeout=self.seconds)
         self._sent = 0
         self._requests: list[str] = []
         for domain in ("Page", "Network", "Runtime"):
             self._call(f"{domain}.enable")
-        self.resize(1400, 1000)
 
     def end(self) -> None:
         self._socket.close()
@@ -172,40 +172,43 @@ class Browser:
 
     def fill(self, label: str, text: str) -> None:
         """Type into the field with this label, in place of what it holds."""
-        self._click(f"({FIELD})({json.dumps(label)})?.querySelector('input, textarea')", f"the field {label!r}")
-        self._js("document.activeElement.select()")
-        self._call("Input.insertText", text=text)
+        self._type(f"field({json.dumps(label)})", f"the field {label!r}", text)
 
-    def choose(self, label: str, option: str) -> None:
-        """Open the drop-down with this label and choose an option."""
-        self._click(f"({FIELD})({json.dumps(label)})?.querySelector('.p-select button, .p-select')", f"the drop-down {label!r}")
-        self._click(f"({OPTIONS})().find(one => one.innerText.trim() === {json.dumps(option)})", f"the option {option!r} of {label!r}")
+    def add(self, label: str, text: str) -> None:
+        """Add an item to the list with this label."""
+        name = json.dumps(label)
+        before = self._js(f"items({name}).length")
+        self._click(f"adds(list({name}))", f"Add item of {label!r}")
+        self._until(f"items({name}).length > {before}", f"the list {label!r} has another item")
+        self._type(f"items({name})[{before}]", f"the new item of {label!r}", text)
 
     def options(self, label: str) -> list[str]:
-        """What the drop-down with this label offers."""
-        self._click(f"({FIELD})({json.dumps(label)})?.querySelector('.p-select button, .p-select')", f"the drop-down {label!r}")
-        self._until(f"({OPTIONS})().length > 0", f"the drop-down {label!r} is open")
-        found: list[str] = self._js(f"({OPTIONS})().map(one => one.innerText.trim())")
-        self._call("Input.dispatchKeyEvent", type="keyDown", key="Escape", windowsVirtualKeyCode=27)
-        self._call("Input.dispatchKeyEvent", type="keyUp", key="Escape", windowsVirtualKeyCode=27)
-        return found
+        """What the drop-down with this label offers; it is open then."""
+        self._click(f"field({json.dumps(label)})", f"the drop-down {label!r}")
+        self._until("all('[role=option]').length", f"the drop-down {label!r} is open")
+        return list(self._js("all('[role=option]').map(words)"))
+
+    def choose(self, label: str, option: str) -> None:
+        """Choose the option that reads so in the drop-down with this label."""
+        assert option in (offered := self.options(label)), f"{label} does not offer {option!r} but {offered}"
+        self._click(f"reading('[role=option]', {json.dumps(option)})", f"the option {option!r} of {label!r}")
+        self._until("!all('[role=option]').length", f"the drop-down {label!r} has closed")
+
+    def switch(self, label: str) -> None:
+        """Turn the switch with this label."""
+        self._click(f"field({json.dumps(label)})", f"the switch {label!r}")
 
     def press(self, text: str) -> None:
-        """Press the button, the tab or the link that bears exactly this text."""
-        clickable = "[...document.querySelectorAll('button, a, [role=tab]')]"
-        self._click(f"{clickable}.find(one => one.innerText.trim() === {json.dumps(text)} && one.offsetParent !== null)", f"the button {text!r}")
+        """Press the button, the tab, the entry of a menu or the link that reads exactly so."""
+        self._click(f"reading('button, a, [role=tab], [role=menuitem]', {json.dumps(text)})", f"the button {text!r}")
 
     @property
     def text(self) -> str:
         return str(self._js("document.body.innerText"))
 
     @property
-    def url(self) -> str:
-        return str(self._js("location.href"))
-
-    @property
     def requests(self) -> list[str]:
-        """All addresses asked for since the start, WebSockets too; without those that hold their content themselves."""
+        """All addresses asked for, WebSockets too; without those that hold their content themselves."""
         self._js("0")    # takes in what was said until now
         return [one for one in self._requests if not one.startswith(("data:", "blob:", "about:"))]
 
@@ -215,21 +218,26 @@ class Browser:
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"]))
 
+    def _type(self, element: str, what: str, text: str) -> None:
+        self._click(element, what)
+        self._js("document.activeElement.select()")
+        self._call("Input.insertText", text=text)
+
     def _click(self, element: str, what: str) -> None:
-        """With the mouse, in the middle of what a person would see; an element that something else covers is waited for."""
-        self._until(f"({HITTABLE})({element})", f"{what} can be clicked")
-        x, y = self._js(f"({MIDDLE})({element})")
+        """With the mouse, in the middle of what a person sees; what something else covers is waited for."""
+        self._until(f"reachable({element})", f"{what} can be clicked")
+        x, y = self._js(f"middle({element})")
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def _until(self, condition: str, what: str, seconds: float | None = None) -> None:
         deadline = time.monotonic() + (seconds or self.seconds)
         while not self._js(condition):
-            assert time.monotonic() < deadline, f"not in time: {what}. The page {self.url} says: {self.text[:3000]}"
+            assert time.monotonic() < deadline, f"not in time: {what}. The page {self._js('location.href')} says: {self.text[:3000]}"
             time.sleep(0.1)
 
     def _js(self, expression: str) -> Any:
-        answer = self._call("Runtime.evaluate", expression=expression, returnByValue=True)
+        answer = self._call("Runtime.evaluate", expression=f"{{{PAGE};{expression}}}", returnByValue=True)
         assert "exceptionDetails" not in answer, f"{expression}: {answer['exceptionDetails']}"
         return answer["result"].get("value")
 
@@ -245,13 +253,6 @@ class Browser:
             elif said.get("id") == self._sent:
                 assert "error" not in said, f"{method}: {said['error']}"
                 return dict(said["result"])
-
-    @staticmethod
-    def _port(folder: Path) -> str:
-        with suppress(FileNotFoundError, IndexError):
-            port, path = (folder / "DevToolsActivePort").read_text().splitlines()[:2]
-            return port if path else ""
-        return ""
 
 
 def _foreign_free() -> dict[str, str]:
@@ -287,22 +288,14 @@ def up(start_up: Callable[..., Up]) -> Up:
     return start_up(CERTFLOW_GRACE_SECONDS="1").wait_until_ready()
 
 
-@pytest.fixture(scope="session")
-def started_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """One browser for the session; ask for `browser`."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    """A browser with a profile of its own."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
     if not program:
         if "browser" in os.environ.get("CERTFLOW_TEST_REQUIRE", "").split(","):
             pytest.fail("CERTFLOW_TEST_REQUIRE names browser, but there is no `chromium` on PATH")
         pytest.skip("needs Chromium on PATH")
-    browser = Browser(program, tmp_path_factory.mktemp("browser"))
-    yield browser
-    browser.end()
-
-
-@pytest.fixture
-def browser(started_browser: Browser) -> Iterator[Browser]:
-    """The browser, with nothing asked for yet."""
-    started_browser.open("about:blank")
-    started_browser.forget()
-    return started_browser
+    started = Browser(program, tmp_path / "browser")
+    yield started
+    started.end()
