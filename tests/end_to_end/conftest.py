@@ -28,10 +28,11 @@ PAGE = """
     const all = selector => [...document.querySelectorAll(selector)]
     const label = text => all('label').find(one => words(one).replace(/ \\(Optional\\)$/, '') === text)
     const field = text => document.getElementById(label(text)?.htmlFor)
-    const adds = one => [...one.querySelectorAll('button')].find(button => words(button) === 'Add item')
-    const list = text => { let one = label(text); while (one && !adds(one)) one = one.parentElement; return one }
+    const adds = one => [...(one?.querySelectorAll('button') ?? [])].find(button => words(button) === 'Add item')
+    const list = (text, one = label(text)) => !one || adds(one) ? one : list(text, one.parentElement)
     const items = text => [...(list(text)?.querySelectorAll('textarea, input') ?? [])]
     const reading = (selector, text) => all(selector).find(one => words(one) === text)
+    const pressable = text => reading('button, a, [role=tab], [role=menuitem]', text) ?? all('a').find(one => words(one).split('\\n').includes(text))
     const middle = one => { const box = one.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2] }
     const reachable = one => {
         if (!one || one.disabled) return false
@@ -97,6 +98,11 @@ class Up:
         found: dict[str, Any] = self.call("GET", f"/deployments/name/{name}/{name}")
         return found
 
+    def form(self, account: str = "") -> dict[str, Any]:
+        """The deployment that is the order form of an account."""
+        found: dict[str, Any] = self.call("GET", f"/deployments/name/order-certificate/form{account and f'-{account}'}")
+        return found
+
     def start(self, name: str, **parameters: Any) -> str:
         """Start a run by the API; its id."""
         return str(self.call("POST", f"/deployments/{self.deployment(name)['id']}/create_flow_run", {"parameters": parameters})["id"])
@@ -132,11 +138,7 @@ class Up:
 
 
 class Browser:
-    """Headless Chromium, driven as a person uses Prefect's UI: by what is written there. Every run form is made alike.
-
-    Whatever does not come about within `seconds` is a failure that shows the page's text. `requests` are the addresses of all that
-    its pages have asked for, by any means.
-    """
+    """Headless Chromium, driven as a person uses Prefect's UI: by what is written there. What does not come about in time shows the page."""
 
     seconds = 60.0
 
@@ -150,8 +152,7 @@ class Browser:
         port = _eventually(lambda: active.exists() and "/" in active.read_text() and active.read_text().split()[0], self.seconds, "Chromium listens")
         page = next(one for one in requests.get(f"http://127.0.0.1:{port}/json", timeout=30).json() if one["type"] == "page")
         self._socket = websocket.create_connection(page["webSocketDebuggerUrl"], suppress_origin=True, timeout=self.seconds)
-        self._sent = 0
-        self._requests: list[str] = []
+        self._sent, self._requests = 0, list[str]()
         for domain in ("Page", "Network", "Runtime"):
             self._call(f"{domain}.enable")
 
@@ -199,8 +200,8 @@ class Browser:
         self._click(f"field({json.dumps(label)})", f"the switch {label!r}")
 
     def press(self, text: str) -> None:
-        """Press the button, the tab, the entry of a menu or the link that reads exactly so."""
-        self._click(f"reading('button, a, [role=tab], [role=menuitem]', {json.dumps(text)})", f"the button {text!r}")
+        """Press the button, the tab, the entry of a menu or the link that reads exactly so, or a link one line of which does."""
+        self._click(f"pressable({json.dumps(text)})", f"the button {text!r}")
 
     @property
     def text(self) -> str:
@@ -212,10 +213,9 @@ class Browser:
         self._js("0")    # takes in what was said until now
         return [one for one in self._requests if not one.startswith(("data:", "blob:", "about:"))]
 
-    def resize(self, width: int, height: int) -> None:
+    def screenshot(self, path: Path, *, width: int = 1400, height: int = 1000) -> None:
+        """What a window of this size shows, as PNG."""
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
-
-    def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"]))
 
     def _type(self, element: str, what: str, text: str) -> None:
@@ -246,12 +246,10 @@ class Browser:
         self._socket.send(json.dumps({"id": self._sent, "method": method, "params": parameters}))
         while True:
             said = json.loads(self._socket.recv())
-            if said.get("method") == "Network.requestWillBeSent":
-                self._requests.append(said["params"]["request"]["url"])
-            elif said.get("method") == "Network.webSocketCreated":
-                self._requests.append(said["params"]["url"])
+            if said.get("method") in {"Network.requestWillBeSent", "Network.webSocketCreated"}:
+                self._requests.append(said["params"].get("request", said["params"])["url"])
             elif said.get("id") == self._sent:
-                assert "error" not in said, f"{method}: {said['error']}"
+                assert "result" in said, f"{method}: {said}"
                 return dict(said["result"])
 
 
@@ -293,9 +291,8 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
     """A browser with a profile of its own."""
     program = shutil.which("chromium") or shutil.which("google-chrome")
     if not program:
-        if "browser" in os.environ.get("CERTFLOW_TEST_REQUIRE", "").split(","):
-            pytest.fail("CERTFLOW_TEST_REQUIRE names browser, but there is no `chromium` on PATH")
-        pytest.skip("needs Chromium on PATH")
+        missing = pytest.fail if "browser" in os.environ.get("CERTFLOW_TEST_REQUIRE", "").split(",") else pytest.skip
+        missing("needs Chromium: there is no `chromium` on PATH")
     started = Browser(program, tmp_path / "browser")
     yield started
     started.end()
