@@ -4,6 +4,7 @@ Prefect's UI makes a drop-down with a search field of an `enum`, and a plain fie
 offered are those that `choosing` understands.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from models.choosing import path
 from models.reference import CertificateProfile, CustomField, Organization
 
 MOST_CHOICES = 1000
-"""Above it a field stays a text. Each look at Prefect's list of deployments carries all choices of all forms: 1,000 are some 60 KB."""
+"""Above it a field stays a text. Each look at Prefect's list of deployments carries all choices of all forms: 1,000 are some 70 KB."""
 
 TEXT_MAX = 256
 """So long may an organization or a profile be as a parameter."""
@@ -23,25 +24,26 @@ Schema = dict[str, Any]
 
 
 def order_form(schema: Mapping[str, Any], facts: ReferenceFacts, *, account: str) -> Schema:
-    """The JSON schema of the form. `schema` is that of the flow's parameters, and may have grown since this was written.
+    """The JSON schema of the form. `schema` is that of the flow's parameters as Prefect holds it, maybe of another release than this one.
 
     What the account has none of, before its first sync, stays a text.
     """
-    fields: dict[str, Schema] = {name: _without_null(field) for name, field in schema["properties"].items()}
+    fields: dict[str, Schema] = {name: _without_null(field) for name, field in schema.get("properties", {}).items()}
+    named = defaultdict[str, Schema](dict, fields)
     terms = sorted({days for profile in facts.profiles for days in profile.terms})
     chosen: dict[str, Schema] = {
         "organization": _choice(
-            fields["organization"], (_organization(one) for one in facts.organizations),
+            named["organization"], (_organization(one) for one in facts.organizations),
             "The organization or department that orders, as the last sync-reference-data found them."),
         "certificate_profile": _choice(
-            fields["certificate_profile"], (_profile(one) for one in facts.profiles),
+            named["certificate_profile"], (_profile(one) for one in facts.profiles),
             "The certificate profile. Whether the organization may use it is checked before anything is sent."),
         "term_days": _choice(
-            fields["term_days"], terms, "Lifetime in days; it must be one of the profile's. Left out: the longest that the profile offers."),
-        "custom_fields": _custom_fields(fields["custom_fields"], [one for one in facts.custom_fields if one.active]),
-        "account": {**fields["account"], "enum": [account], "default": account, "description": "The account that this form is for."},
+            named["term_days"], terms, "Lifetime in days; it must be one of the profile's. Left out: the longest that the profile offers."),
+        "custom_fields": _custom_fields(named["custom_fields"], [one for one in facts.custom_fields if one.active]),
+        "account": {**named["account"], "enum": [account], "default": account, "description": "The account that this form is for."},
     }
-    return {**schema, "properties": {**fields, **chosen}, "additionalProperties": False}
+    return {**schema, "properties": {name: chosen.get(name, field) for name, field in fields.items()}, "additionalProperties": False}
 
 
 def fitting(parameters: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,9 +67,9 @@ def _without_null(field: Mapping[str, Any]) -> Schema:
 def _choice(field: Schema, choices: Iterable[str | int], description: str) -> Schema:
     offered = list(dict.fromkeys(choices))
     if not offered:
-        return {**field, "description": f"{field['description']} To choose from a list, run sync-reference-data first."}
+        return {**field, "description": f"{field.get('description', '')} To choose from a list, run sync-reference-data first."}
     if len(offered) > MOST_CHOICES:
-        return {**field, "description": f"{field['description']} There are {len(offered):,}, too many for a list."}
+        return {**field, "description": f"{field.get('description', '')} There are {len(offered):,}, too many for a list."}
     offered.sort(key=lambda one: one.casefold() if isinstance(one, str) else one)
     # What an enum holds needs no limits beside it.
     return {name: field[name] for name in ("title", "type", "position") if name in field} | {"enum": offered, "description": description}

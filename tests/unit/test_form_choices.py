@@ -151,6 +151,14 @@ def test_a_preset_that_is_not_offered_any_more_is_dropped() -> None:
     assert fitting(presets, form()) == {"certificate_profile": "EV (502)", "common_name": "www.example.com"}
 
 
+def test_a_deployment_of_another_release_gets_no_parameter_that_its_flow_lacks() -> None:
+    """A deployment that is not deployed anew must not make each sync fail."""
+    older = {**SCHEMA, "properties": {"common_name": SCHEMA["properties"]["common_name"]}}
+    nothing = ReferenceFacts(organizations=(UNIVERSITY,), domains=(), profiles=(), custom_fields=FIELDS)
+    assert order_form(older, nothing, account="default")["properties"] == older["properties"]
+    assert order_form({}, nothing, account="default")["properties"] == {}
+
+
 def test_the_flows_own_schema_is_left_as_it_was() -> None:
     """The deployment for programs keeps its free texts."""
     before = repr(SCHEMA)
