@@ -10,8 +10,7 @@ from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
-from models.choosing import choose_organization, departments
-from models.errors import CertflowError, InputError, LoginError, RightsError, SetupError, ThrottledError
+from models.errors import CertflowError, LoginError, RightsError, SetupError, ThrottledError
 from models.orders import AccountState
 from models.parameters import ImportParameters
 from models.records import OrderRecord, ReportWindow
@@ -20,7 +19,7 @@ from models.windows import FIRST_DAY, WHOLE_AGAIN_AFTER, changed_since, halved, 
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import orders
 from tasks.adapters.store.reference import account_state
-from tasks.reference import facts
+from tasks.reference import facts, organization_ids
 from tasks.retry import step
 from tasks.runs import Progress, log, this_run
 from tasks.services import Services, open_services
@@ -83,7 +82,8 @@ class _Job:
         self.svc, self.scm, self.wish = svc, scm, wish
         self.read = Read()
         self.key = wish.model_dump(mode="json")
-        self.organization_ids = _organization_ids(svc, wish)
+        with svc.store.reading() as session:
+            self.organization_ids = organization_ids(wish.organizations, facts(session, wish.account).organizations)
 
     def changes(self, since: datetime) -> None:
         """Four windows, and details of a few open orders that they do not hold."""
@@ -202,22 +202,6 @@ class _Job:
             state.imported_until, state.import_resume = started, None
             if full:
                 state.full_import_at = started
-
-
-def _organization_ids(svc: Services, wish: ImportParameters) -> tuple[int, ...]:
-    """The ids of the organizations asked for, with their departments. Raises: InputError; a bare id needs no reference data."""
-    with svc.store.reading() as session:
-        known = facts(session, wish.account).organizations
-    ids: set[int] = set()
-    for text in wish.organizations:
-        if not known and text.isdigit():
-            ids.add(int(text))
-            continue
-        if not known:
-            raise InputError(f"organization {text!r} cannot be looked up before sync-reference-data has run: give its id, or sync first")
-        chosen = choose_organization(text, known)
-        ids |= {chosen.id, *(one.id for one in departments(chosen, known))}
-    return tuple(sorted(ids))
 
 
 def _batches(rows: Iterator[T]) -> Iterator[list[T]]:
