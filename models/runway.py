@@ -4,7 +4,7 @@ What counts is the day on which a certificate will be renewed, not a fixed numbe
 organization allowed to order, its profile offered. How long validations and terms last is read, never known here (RULES R3).
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -198,11 +198,3 @@ def weeks_of_renewal(one: Ahead, when: datetime, *, term_days: int | None, now: 
 @lru_cache(maxsize=100_000)
 def _days_until_due(lifetime: timedelta, jitter: float) -> timedelta:
     return renewal_day(_ANY_DAY, _ANY_DAY + lifetime, jitter=jitter) - _ANY_DAY
-
-
-def by_mender(found: Iterable[WillFail]) -> Mapping[str, list[WillFail]]:
-    """What each of those who can mend has to mend, in the order of `found`."""
-    grouped: dict[str, list[WillFail]] = {}
-    for one in found:
-        grouped.setdefault(one.obstacle.mended_by, []).append(one)
-    return grouped

@@ -180,19 +180,20 @@ def _certificate(certificate: Certificate | None, now: datetime) -> str:
     return f"## Certificate\n\n{_facts(facts)}\n```\n{certificate.pem.strip()}\n```\n"
 
 
-def needs_somebody(needs: Sequence[attention.Need]) -> str:
-    """Orders about which somebody has to do something, by what that is, most urgent first."""
+def needs_somebody(needs: Sequence[attention.Need], *, most: int = ROWS) -> str:
+    """Orders about which somebody has to do something, by what that is, most urgent first; so many rows of each."""
     grouped = {what: [one.row for one in needs if one.to_do == what] for what in attention.TO_DO}
     return "\n".join((
-        f"## Needs somebody ({len(needs):,})\n", *(_group(what, rows) for what, rows in grouped.items() if rows), *([] if needs else ["Nothing.\n"]),
+        f"## Needs somebody ({len(needs):,})\n", *(_group(what, rows, most) for what, rows in grouped.items() if rows),
+        *([] if needs else ["Nothing.\n"]),
     ))
 
 
-def _group(what: str, rows: Sequence[Sequence[object]]) -> str:
+def _group(what: str, rows: Sequence[Sequence[object]], most: int) -> str:
     """The orders about which the same is to be done; without the column Why when nothing is known."""
     head = ("Order", "Name", "State", "Why")
     width = len(head) if any(row[-1] for row in rows) else len(head) - 1
-    return f"{len(rows):,}: {what}\n\n{table(head[:width], [row[:width] for row in rows])}"
+    return f"{len(rows):,}: {what}\n\n{table(head[:width], [row[:width] for row in rows[:most]], of=len(rows))}"
 
 
 def _day(moment: datetime | None) -> str:

@@ -10,9 +10,12 @@ from models.runway import Outlook
 from models.summaries import Finding, InventorySummary
 from tasks.adapters.store.revocations import PLANNED
 from tasks.inventory.looking import KeysOfNothing, PlannedRevocation, Seen, due_since
-from tasks.pages import needs_somebody, plain, table
+from tasks.pages import ROWS, needs_somebody, plain, table
 from tasks.renewal_switch import Switch
 from tasks.runs import counted
+
+ROWS_EACH = 10
+"""Of what needs somebody: the file has the others, and what comes below must be found too."""
 
 BAR = 40
 """Characters of the longest bar."""
@@ -56,9 +59,9 @@ def sentence(said: InventorySummary) -> str:
 def page(one: Inventory) -> str:
     """The artifact."""
     return "\n".join((
-        f"# Inventory of account {plain(one.wish.account)}\n", *(f"> **{plain(each.message, 1000)}**\n" for each in one.findings), _facts(one),
-        needs_somebody(one.seen.needs), _revocations(one.seen.revocations, one.now), _runway(one.ahead), _ending(one), _weak(one.tally),
-        _shared(one.seen), _strangers(one.tally), _keys(one.keys), _weeks(one.ahead), _counts(one.seen),
+        f"# Inventory of account {plain(one.wish.account)}\n", *(f"> **{plain(each.message, 1000)}**\n" for each in one.findings),
+        _facts(one), _revocations(one.seen.revocations, one.now), needs_somebody(one.seen.needs, most=ROWS_EACH), _runway(one.ahead),
+        _ending(one), _weak(one.tally), _shared(one.seen), _strangers(one.tally), _keys(one.keys), _weeks(one.ahead), _counts(one.seen),
     ))
 
 
@@ -70,11 +73,19 @@ def _facts(one: Inventory) -> str:
         *([f"organization {wish.organization}"] if wish.organization else []), *([f"issuer holds {wish.issuer}"] if wish.issuer else []),
         *([within] if within else []),
     ]
-    living = f"{counted(one.seen.orders, 'order')}, {counted(one.tally.certificates, 'certificate')} in the repository, {one.tally.living:,} living"
-    return table(("What", ""), [
-        ("When", f"{one.now:%Y-%m-%d %H:%M} UTC"), ("Only", "; ".join(filters) or "everything"), ("There are", living),
+    said = summary(one)
+    ends = ", ".join(f"{one.tally.ending[days]:,} within {days} days" for days in SOON)
+    needs = {
+        "held back": said.held, "in doubt": said.in_doubt, "waiting": said.waiting, "stuck": said.stuck, "revocations overdue": said.overdue,
+        "renewals that will fail": said.will_fail, "weak keys": said.weak_keys, "shared names": said.shared_names,
+        "keys that belong to nothing": said.keys_of_nothing,
+    }
+    return "\n".join(f"- {what}: {plain(said, 1000)}" for what, said in (    # a list: the UI does not break the lines of a table
+        ("When", f"{one.now:%Y-%m-%d %H:%M} UTC"), ("Only", "; ".join(filters) or "everything"), ("Orders", f"{said.orders:,}"),
+        ("Certificates", f"{said.certificates:,} in the repository; {one.tally.living:,} are living, of these end {ends}"),
+        ("Need somebody", ", ".join(f"{what} {number:,}" for what, number in needs.items() if number) or "nothing"),
         ("Renewal by schedule", one.switch), ("File", one.file),
-    ])
+    )) + "\n"
 
 
 def _revocations(rows: Sequence[PlannedRevocation], now: datetime) -> str:
@@ -87,9 +98,10 @@ def _revocations(rows: Sequence[PlannedRevocation], now: datetime) -> str:
     def state(each: PlannedRevocation) -> str:
         return "SCM refused it" if each.row.status != PLANNED else ("overdue, " if each.overdue else "") + due_since(each.row, now)
 
-    return f"## Revocations that are not done ({len(rows):,})\n\n" + table(("Order", "Name", "State", "Reason", "Why not yet"), [
-        (each.number, each.name, state(each), each.row.reason, each.row.error or "") for each in sorted(rows, key=rank)
-    ])
+    return f"## Revocations that are not done ({len(rows):,})\n\n" + "\n".join(
+        f"- {plain(each.number)} {plain(each.name)}: {state(each)}. Reason: {plain(each.row.reason)}."
+        + (f" SCM said: {plain(each.row.error, 500)}" if each.row.error else "") for each in sorted(rows, key=rank)[:ROWS]
+    ) + "\n"
 
 
 def _runway(ahead: Outlook) -> str:
@@ -98,15 +110,17 @@ def _runway(ahead: Outlook) -> str:
         return head + "No certificate here has its key in our Vault and is served from there: Certflow has nothing to renew.\n"
     if not ahead.found:
         return head + "None, as the reference data stand.\n"
-    return head + table(("First", "What", "Why", "To be mended by", "Renewals", "For example"), [
-        (each.first, each.obstacle.what, each.obstacle.why, each.obstacle.mended_by, f"{each.certificates:,}", ", ".join(each.names))
-        for each in ahead.found
-    ])
+    return head + "\n".join(    # a list, as above
+        f"- **from {each.first} on**: {counted(each.certificates, 'renewal')}, because of {plain(each.obstacle.what)}: "
+        f"{plain(each.obstacle.why)}. To be mended by: {plain(each.obstacle.mended_by)}. For example {plain(', '.join(each.names), 300)}."
+        for each in ahead.found[:ROWS]
+    ) + (f"\n\n{len(ahead.found) - ROWS:,} more reasons.\n" if len(ahead.found) > ROWS else "\n")
 
 
 def _ending(one: Inventory) -> str:
-    said = ", ".join(f"{one.tally.ending[days]:,} within {days} days" for days in SOON)
-    return f"## What ends\n\n{said}. The first of them:\n\n" + table(("Order", "Name", "Ends", "Days left", "Renewed"), [
+    if not one.seen.ending:
+        return ""
+    return "## What ends first\n\n" + table(("Order", "Name", "Ends", "Days left", "Renewed"), [
         (each.number, each.name, f"{each.ends:%Y-%m-%d}", (each.ends - one.now).days,
          "by Certflow" if each.live_name else f"elsewhere ({each.requested_via or 'not known'})") for each in one.seen.ending[:50]
     ])

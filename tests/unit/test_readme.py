@@ -15,7 +15,9 @@ import models.orders
 import models.reference
 from deployments import __main__ as commands
 from models import summaries
-from models.parameters import CheckParameters, ImportParameters, OrderParameters, Parameters, PollParameters, SyncParameters, checked
+from models.parameters import (
+    CheckParameters, ImportParameters, InventoryParameters, OrderParameters, Parameters, PollParameters, SyncParameters, checked,
+)
 from tasks.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -24,10 +26,12 @@ README = (ROOT / "README.md").read_text()
 PARAMETERS: dict[str, type[Parameters]] = {
     "check_account": CheckParameters, "sync_reference_data": SyncParameters, "import_orders": ImportParameters,
     "order_certificate": OrderParameters, "poll_orders": PollParameters,
+    "report_inventory": InventoryParameters,
 }
 SUMMARIES: dict[str, type[summaries.Summary]] = {
     "check_account": summaries.AccountSummary, "sync_reference_data": summaries.SyncSummary, "import_orders": summaries.ImportSummary,
     "order_certificate": summaries.OrderSummary, "poll_orders": summaries.PollSummary,
+    "report_inventory": summaries.InventorySummary,
 }
 assert models.orders.CertificateOrder.metadata is models.reference.Organization.metadata is SQLModel.metadata
 

@@ -239,8 +239,8 @@ def needing_attention(
         col(CertificateOrder.status).in_([*UNSETTLED_HERE, *WAITS_FOR_APPROVAL]), unsettled_here(),
         col(CertificateOrder.waiting_because).is_not(None) & (col(CertificateOrder.status) == OrderStatus.ISSUED),
     )
-    found = {row.id: row for kind in kinds for row in session.exec(query.where(kind).order_by(col(CertificateOrder.created_at)).limit(most))}
-    rows = sorted(found.values(), key=lambda row: row.created_at)[:most]
+    found = {row.id: row for kind in kinds for row in session.exec(query.where(kind).order_by(_since()).limit(most))}
+    rows = sorted(found.values(), key=lambda row: row.requested_at or row.created_at)[:most]
     newest = {one.order_id: one for one in session.exec(
         select(Submission).where(col(Submission.order_id).in_(list(found))).order_by(col(Submission.created_at))
     )}
@@ -252,7 +252,7 @@ def stuck(
 ) -> list[CertificateOrder]:
     """Orders that SCM took before this moment and has not decided, oldest first; not those that wait for approval."""
     return list(session.exec(
-        select(CertificateOrder).where(*is_stuck(account, before=before), *where).order_by(col(CertificateOrder.created_at)).limit(most)
+        select(CertificateOrder).where(*is_stuck(account, before=before), *where).order_by(_since()).limit(most)
     ))
 
 
@@ -261,8 +261,13 @@ def is_stuck(account: str, *, before: datetime) -> list[ColumnElement[bool]]:
     return [
         col(CertificateOrder.account) == account, col(CertificateOrder.deleted_at).is_(None),
         col(CertificateOrder.status).in_(OPEN_AT_SCM - WAITS_FOR_APPROVAL),
-        func.coalesce(col(CertificateOrder.requested_at), col(CertificateOrder.created_at)) < before,
+        _since() < before,
     ]
+
+
+def _since() -> ColumnElement[datetime]:
+    """Since when an order exists; of one that was imported SCM says it."""
+    return func.coalesce(col(CertificateOrder.requested_at), col(CertificateOrder.created_at))
 
 
 def unsettled_here(*statuses: str) -> ColumnElement[bool]:

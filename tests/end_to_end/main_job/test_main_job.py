@@ -20,6 +20,7 @@ NAMES = {
         "send_anyway", "csr", "live_name", "keystore_password_path", "request_id", "account",
     ],
     "poll-orders": ["orders", "account"],
+    "report-inventory": ["name", "statuses", "organization", "expiring_within_days", "issuer", "account"],
 }
 """The parameters of each deployment, in the order of its form."""
 
