@@ -5,7 +5,6 @@ Half of the certificates are ours with their submissions, the others were found 
 
 import argparse
 import base64
-import os
 import random
 import sys
 from collections.abc import Iterator
@@ -56,7 +55,7 @@ def reference_data(session: Session, now: datetime) -> None:
 
 def rows(count: int, now: datetime) -> Iterator[tuple[Row, Row | None, Row | None]]:
     """Order, submission and certificate, one after the other."""
-    chance = random.Random(1)  # noqa: S311 - the same rows each time
+    chance = random.Random(1)    # the same rows each time
     statuses = chance.choices(list(STATUSES), list(STATUSES.values()), k=1000)
     before = UUID(int=0)
     for number in range(count):
@@ -71,8 +70,9 @@ def rows(count: int, now: datetime) -> Iterator[tuple[Row, Row | None, Row | Non
         placed = id_ if ours else None
         order = {
             "id": id_, "account": "default", "ssl_id": 40_000 + number, "status": status.value, "common_name": name,
-            "subject_alternative_names": names, "organization_id": 1 + number % ORGANIZATIONS, "organization_name": f"Example {1 + number % ORGANIZATIONS}",
-            "certificate_profile_id": profile, "certificate_profile_name": f"OV {term}", "term_days": term, "key_algorithm": "RSA", "key_size": "2048",
+            "subject_alternative_names": names, "organization_id": 1 + number % ORGANIZATIONS,
+            "organization_name": f"Example {1 + number % ORGANIZATIONS}", "certificate_profile_id": profile,
+            "certificate_profile_name": f"OV {term}", "term_days": term, "key_algorithm": "RSA", "key_size": "2048",
             "custom_fields": {}, "external_requester_emails": [], "requested_via": "REST API" if ours else OTHERS[number // 2 % len(OTHERS)],
             "requested_at": start, "issued_at": start, "expires_at": start + timedelta(days=term), "origin": ORDERED if ours else IMPORTED,
             "live_name": name if ours else None, "created_at": start, "changed_at": start, "serial_number": f"{number + 1:x}",
@@ -95,7 +95,7 @@ def rows(count: int, now: datetime) -> Iterator[tuple[Row, Row | None, Row | Non
         yield order, sent, certificate
 
 
-CHAIN = base64.b64encode(random.Random(2).randbytes(1500)).decode()  # noqa: S311 - as above
+CHAIN = base64.b64encode(random.Random(2).randbytes(1500)).decode()
 
 
 def fill(store: Store, count: int, now: datetime) -> None:

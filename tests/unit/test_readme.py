@@ -16,7 +16,14 @@ import models.reference
 from deployments import __main__ as commands
 from models import summaries
 from models.parameters import (
-    CheckParameters, ImportParameters, InventoryParameters, OrderParameters, Parameters, PollParameters, SyncParameters, checked,
+    CheckParameters,
+    ImportParameters,
+    InventoryParameters,
+    OrderParameters,
+    Parameters,
+    PollParameters,
+    SyncParameters,
+    checked,
 )
 from tasks.settings import Settings
 
