@@ -12,7 +12,7 @@ HEAD = (
     "requested_at", "live_name", "waiting_because",
 )
 
-_RUNS = frozenset("=+-@＝＋－＠")  # noqa: RUF001 - in full width too
+_RUNS = frozenset("=+-@\uff1d\uff0b\uff0d\uff20")
 """What a spreadsheet takes for the beginning of a formula, also after blanks."""
 
 _LOOK_CLOSER = _RUNS | {" "}

@@ -94,7 +94,8 @@ CASES: dict[str, tuple[Ahead, dict[str, Any], list[str]]] = {
     "an order whose organization and profile are not known": (ahead(organization_id=None, profile_id=None), {}, []),
     "everything at once": (
         ahead(own_csr=True), {
-            "organizations": [organization(api_allowed=False)], "profiles": [profile(vanished_at=NOW)], "domains": [domain(validation_status="expired")],
+            "organizations": [organization(api_allowed=False)], "profiles": [profile(vanished_at=NOW)],
+            "domains": [domain(validation_status="expired")],
         }, [
             "a CSR of the customer: the key is not in our Vault: the renewal needs a new CSR; whoever holds the key",
             f"{UNIVERSITY}: it does not allow orders by API; SCM administrator",

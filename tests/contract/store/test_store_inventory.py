@@ -42,7 +42,9 @@ def living(store: Store, chosen: Chosen) -> list[tuple[int, int]]:
     return [(one[3], one[-1]) for one in lines(store, chosen)]
 
 
-def test_a_line_is_an_order_with_one_of_its_certificates_or_without_any(store: Store, order: Make, stored: Any, chosen: Chosen, now: datetime) -> None:
+def test_a_line_is_an_order_with_one_of_its_certificates_or_without_any(
+    store: Store, order: Make, stored: Any, chosen: Chosen, now: datetime,
+) -> None:
     """DESIGN 2: one order may have several certificates, one may have none."""
     both, none = order(ssl_id=1), order(ssl_id=2, serial_number="ab", expires_at=now + timedelta(days=9), requested_via="ACME")
     stored(both, 1)
@@ -164,7 +166,8 @@ def test_what_will_need_renewal_is_ours_live_and_not_replaced(
     """RULES R1, R7"""
     def ours(ssl_id: int, *, own_csr: bool = False, **facts: Any) -> UUID:
         id_ = order(ssl_id=ssl_id, common_name=f"host{ssl_id}.example.com", live_name=f"host{ssl_id}")
-        stored(id_, ssl_id, **{"submission_id": submission(order_id=id_, own_csr=own_csr, status=SubmissionStatus.DONE), "delivered_at": now, **facts})
+        sent = submission(order_id=id_, own_csr=own_csr, status=SubmissionStatus.DONE)
+        stored(id_, ssl_id, **{"submission_id": sent, "delivered_at": now, **facts})
         return id_
 
     ours(1)
@@ -199,8 +202,9 @@ def test_what_needs_somebody_is_counted_whole(store: Store, order: Make, submiss
 
 def test_revocations_that_are_not_done_come_with_their_order(store: Store, order: Make, chosen: Chosen, now: datetime) -> None:
     """RULES R5, V3: refused ones only while their order is still issued"""
-    rows = {1: ("planned", OrderStatus.ISSUED), 2: ("refused", OrderStatus.ISSUED), 3: ("refused", OrderStatus.REVOKED), 4: ("done", OrderStatus.REVOKED)}
-    for ssl_id, (status, of_order) in rows.items():
+    issued, revoked = OrderStatus.ISSUED, OrderStatus.REVOKED
+    rows = [("planned", issued), ("refused", issued), ("refused", revoked), ("done", revoked)]
+    for ssl_id, (status, of_order) in enumerate(rows, 1):
         id_ = order(ssl_id=ssl_id, status=of_order)
         with store.transaction() as session:
             session.add(Revocation(account="default", order_id=id_, reason_code=4, reason="x", status=status, created_at=now + timedelta(ssl_id)))
@@ -218,4 +222,4 @@ def test_more_lines_than_are_fetched_together_come_all_once(
     with store.reading() as session:
         pieces = [[one[3] for one in some] for some in inventory.lines(session, chosen)]
     assert [len(one) for one in pieces] == [3, 3, 2]
-    assert sorted(sum(pieces, [])) == [*range(1, 9)]
+    assert sorted(one for some in pieces for one in some) == [*range(1, 9)]
