@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from models.checks import ReferenceFacts
-from models.choosing import choose_organization
+from models.choosing import choose_organization, departments
 from models.errors import CertflowError, InputError, LoginError, NotFoundError, SetupError
 from models.names import domain_of, normalise
 from models.parameters import Kind
@@ -59,6 +59,20 @@ def facts(session: Session, account: str) -> ReferenceFacts:
         organizations=stored.rows(session, Organization, account), domains=stored.rows(session, Domain, account),
         profiles=stored.rows(session, CertificateProfile, account), custom_fields=stored.rows(session, CustomField, account),
     )
+
+
+def organization_ids(texts: Iterable[str], known: Sequence[Organization]) -> tuple[int, ...]:
+    """The ids of the organizations that texts mean, with their departments. Raises: InputError; a bare id needs no reference data."""
+    ids: set[int] = set()
+    for text in texts:
+        if not known and text.isdigit():
+            ids.add(int(text))
+            continue
+        if not known:
+            raise InputError(f"organization {text!r} cannot be looked up before sync-reference-data has run: give its id, or sync first")
+        chosen = choose_organization(text, known)
+        ids |= {chosen.id, *(one.id for one in departments(chosen, known))}
+    return tuple(sorted(ids))
 
 
 def refresh(svc: Services, account: str, *, organization: str, names: Sequence[str], domain_ids: Iterable[int]) -> None:
