@@ -71,7 +71,8 @@ def tell(account: str) -> int:
         now = svc.clock()
         with svc.store.transaction() as session:
             found = [one for one in needs(session, account, now=now) if one.to_do in PERSONS]
-            found += [Need(REFUSED, (number(row), row.common_name, row.status, ""), row) for row in orders.refused_and_not_told(session, account, TOLD)]
+            refused = orders.refused_and_not_told(session, account, TOLD)
+            found += [Need(REFUSED, (number(row), row.common_name, row.status, ""), row) for row in refused]
             told = orders.last_events(session, [one.order.id for one in found], TOLD)
             new = [one for one in found if told.get(one.order.id) != one.why[:2000]]
             orders.record_events(session, [event(one.order.id, TOLD, one.why, now=now, run=this_run()) for one in new])
