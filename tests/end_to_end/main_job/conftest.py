@@ -5,15 +5,14 @@ Everything that it writes lies below one folder, so that the folder can be searc
 
 import json
 import os
-import shutil
-import socket
+import sqlite3
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -116,14 +115,44 @@ class Installation:
         """The parameters of an order: what it needs, and more."""
         return {"common_name": common_name, "organization": ORGANIZATION, "certificate_profile": PROFILE, "key_algorithm": "EC", **more}
 
-    def poll_until_live(self, name: str, *, account: str = "default") -> dict[str, Any]:
-        """Poll, as the schedule does, until the live entry of a name is there; the entry."""
-        def polled() -> dict[str, Any] | None:
-            assert self.run("poll-orders", orders=[name], account=account)["state"]["type"] == "COMPLETED"
-            return self.entry(f"live/{name}")
+    def poll_until(self, look: Callable[[], Any], what: str, **parameters: Any) -> Any:
+        """Poll, as the schedule does, until it is so; what the look found."""
+        def polled() -> Any:
+            run = self.run("poll-orders", **parameters)
+            assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
+            return look()
 
-        found: dict[str, Any] = _wait(polled, f"{name} is delivered")
+        return _wait(polled, what)
+
+    def poll_until_live(self, name: str, *, account: str = "default") -> dict[str, Any]:
+        """Poll until the live entry of a name is there; the entry."""
+        found: dict[str, Any] = self.poll_until(lambda: self.entry(f"live/{name}"), f"{name} is delivered", orders=[name], account=account)
         return found
+
+    def by_schedule(self, name: str) -> dict[str, Any]:
+        """The run that the shipped schedule of account `default` starts, once a person has switched it on and moved it to this moment."""
+        path = f"/deployments/{self.up.deployment(name)['id']}"
+        [schedule] = [one for one in self.up.deployment(name)["schedules"] if one["slug"] == "certflow-default-daily"]
+        soon = {"interval": 60, "anchor_date": datetime.now(UTC).isoformat()}
+        self.up.call("PATCH", f"{path}/schedules/{schedule['id']}", {"active": True, "schedule": soon})
+        begun = {"flow_runs": {"deployment_id": {"any_": [path.rpartition("/")[2]]}, "start_time": {"is_null_": False}}}
+        found = _wait(lambda: [one for one in self.up.call("POST", "/flow_runs/filter", begun) if one["auto_scheduled"]], f"{name} has begun")
+        run = self.ended(found[0]["id"])
+        self.up.call("PATCH", f"{path}/schedules/{schedule['id']}", {"active": False, "schedule": schedule["schedule"]})
+        return run
+
+    def age(self, name: str, *, days: int) -> None:
+        """Let SCM have issued the order of a name so many days ago."""
+        self.sandbox.settings(clock_offset=-timedelta(days=days).total_seconds())
+        [order] = self.sandbox.orders(name)
+        self.sandbox.change_order(order["ssl_id"], serial=None, status="Issued")
+        self.sandbox.settings(clock_offset=0)
+
+    def rows(self, sql: str, *given: Any) -> list[dict[str, Any]]:
+        """What a query of Certflow's tables answers, as a user may ask it (README, Tables)."""
+        with closing(sqlite3.connect(f"file:{self.folder}/certflow/certflow.db?mode=ro", uri=True)) as database:
+            database.row_factory = sqlite3.Row
+            return [dict(row) for row in database.execute(sql, given)]
 
     def entry(self, path: str) -> dict[str, Any] | None:
         """An entry of Vault below our prefix."""
@@ -155,16 +184,21 @@ class Installation:
 def installation(
     start_up: Callable[..., Any], sandbox_process: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory,
 ) -> Installation:
-    """`up` with a Vault that the user has, two accounts connected: `default` by header login, `cloud` by OAuth2."""
+    """`up` with a Vault that the user has, three accounts connected: `default` by header login, `cloud` by OAuth2, `device` by client certificate."""
     folder = tmp_path_factory.mktemp("main_job")
     sandbox = sandbox_process("--orders", "120", "--issue-delay", "0.5")
     line = sandbox.line
     env = {
         "HOME": str(folder / "user"), "CERTFLOW_HOME": str(folder / "certflow"), "VAULT_ADDR": line["vault"], "VAULT_TOKEN": line["vault_token"],
         "CERTFLOW_GRACE_SECONDS": "1", "CERTFLOW_ACCOUNTS": "default,cloud", "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+        "REQUESTS_CA_BUNDLE": line["tls"]["ca"],
     }
     (folder / "user").mkdir()
-    logins = {"default": {"base_url": line["scm"], **line["account"]}, "cloud": {"base_url": line["scm_admin"], **line["client"]}}
+    device = {"base_url": line["scm_tls"], **{name: line["account"][name] for name in ("login", "customer_uri")}, **{
+        name: Path(line["tls"][name]).read_text() for name in ("client_certificate", "client_key")}}
+    logins = {
+        "default": {"base_url": line["scm"], **line["account"]}, "cloud": {"base_url": line["scm_admin"], **line["client"]}, "device": device,
+    }
     with ThreadPoolExecutor(len(logins)) as pool:
         list(pool.map(lambda item: _connect(item[0], item[1], env), logins.items()))
     installed = Installation(start_up(**env).wait_until_ready(), sandbox, folder)
@@ -210,31 +244,3 @@ def delivered(installation: Installation, ordered: dict[str, Any]) -> dict[str, 
     """The live entry of shop.example.com."""
     assert ordered["state"]["type"] == "COMPLETED"
     return installation.poll_until_live("shop.example.com")
-
-
-@pytest.fixture(scope="session")
-def empty_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a database in which nobody has made our tables."""
-    bindir = shutil.which("pg_config") and subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=True).stdout.strip()
-    if not (bindir and (Path(bindir) / "initdb").exists()):
-        if "postgres" in os.environ.get("CERTFLOW_TEST_REQUIRE", "").split(","):
-            pytest.fail("CERTFLOW_TEST_REQUIRE names postgres, but its server programs are not where `pg_config --bindir` says")
-        pytest.skip("needs PostgreSQL's server programs, where `pg_config --bindir` says")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder = Path(tempfile.mkdtemp(prefix="certflow-postgres-"))    # a user of its own must reach it: pytest's folders are private
-    someone: list[str] = []
-    if os.geteuid() == 0:    # the server refuses to run as root
-        shutil.chown(folder, "postgres", "postgres")
-        someone = ["runuser", "-u", "postgres", "--"]
-
-    def do(program: str, *options: str) -> None:
-        with (tmp_path_factory.mktemp("postgres") / "said").open("wb") as said:    # a pipe would stay open as long as the server runs
-            subprocess.run([*someone, f"{bindir}/{program}", *options], stdout=said, stderr=said, cwd=folder, timeout=120, check=True)
-
-    do("initdb", "-D", f"{folder}/data", "-U", "certflow", "--auth=trust", "--no-sync")
-    do("pg_ctl", "-D", f"{folder}/data", "-w", "-o", f"-h 127.0.0.1 -p {port} -k {folder}", "start")
-    yield f"postgresql://certflow@127.0.0.1:{port}/postgres"
-    do("pg_ctl", "-D", f"{folder}/data", "-m", "immediate", "stop")
-    shutil.rmtree(folder)

@@ -20,6 +20,10 @@ NAMES = {
         "send_anyway", "csr", "live_name", "keystore_password_path", "request_id", "account",
     ],
     "poll-orders": ["orders", "account"],
+    "renew-or-reissue": [
+        "action", "orders", "expiring_within_days", "add_names", "remove_names", "reason", "reuse_key", "csr", "because_of_key_compromise",
+        "revoke_predecessor_after_days", "dry_run", "max_orders", "requested_by", "request_id", "account",
+    ],
     "revoke": ["orders", "reason_code", "reason", "delete_from_repository", "confirm", "dry_run", "requested_by", "account"],
     "cancel-orders": ["orders", "message", "account"],
     "delete-orders": ["orders", "destroy_key", "confirm", "account"],
@@ -251,10 +255,10 @@ def test_a_worker_that_is_set_up_wrongly_says_so(installation: Any, delivered: A
 
 
 @pytest.mark.postgres
-def test_a_database_that_lacks_its_tables_is_named_with_the_way_out(installation: Any, delivered: Any, empty_postgresql: str) -> None:
+def test_a_database_that_lacks_its_tables_is_named_with_the_way_out(installation: Any, delivered: Any, postgres_address: str) -> None:
     """DESIGN 4: PostgreSQL is brought to the newest migration only on command."""
     assert delivered
-    _fails_with_a_sentence(installation, "python -m deployments migrate", {"CERTFLOW_DATABASE_URL": empty_postgresql})
+    _fails_with_a_sentence(installation, "python -m deployments migrate", {"CERTFLOW_DATABASE_URL": postgres_address})
 
 
 def _fails_with_a_sentence(installation: Any, says: str, env: dict[str, str]) -> None:

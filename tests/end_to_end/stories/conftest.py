@@ -1,11 +1,6 @@
 """A world for stories: sandbox SCM, pretend Vault, an empty SQLite database, the account connected. Flows run as plain functions."""
 
 import multiprocessing
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +12,6 @@ from uuid import uuid4
 import hvac
 import psycopg
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 from sqlmodel import select
 
 from flows.import_orders import import_orders
@@ -237,46 +227,6 @@ def aged(synced: World, order: Callable[..., Any]) -> Callable[..., World]:
         synced.sandbox.settings(clock_offset=0)
         return synced
     return act
-
-
-@pytest.fixture
-def own_csr() -> Callable[..., str]:
-    """A customer's CSR, for a new key unless one is given; nobody else has the key."""
-
-    def make(common_name: str, key: ec.EllipticCurvePrivateKey | None = None) -> str:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-        request = x509.CertificateSigningRequestBuilder().subject_name(subject)
-        return request.sign(key or ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(Encoding.PEM).decode()
-    return make
-
-
-@pytest.fixture(scope="session")
-def postgres_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server for the whole session, without fsync; the address of its first database."""
-    found = shutil.which("pg_config")
-    programs = Path(subprocess.run([found, "--bindir"], capture_output=True, text=True, check=True).stdout.strip()) if found else None
-    if programs is None or not (programs / "initdb").exists():
-        if "postgres" in os.environ.get("CERTFLOW_TEST_REQUIRE", "").split(","):
-            pytest.fail("CERTFLOW_TEST_REQUIRE names postgres, but its server programs are not where `pg_config --bindir` says")
-        pytest.skip("needs PostgreSQL's server programs, where `pg_config --bindir` says")
-    folder = Path(tempfile.mkdtemp(prefix="certflow-stories-"))    # PostgreSQL refuses to run as root, and pytest's folders are closed to others
-    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if user:
-        shutil.chown(folder, "postgres")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-
-    def run(program: str, *options: str) -> None:
-        with (tmp_path_factory.getbasetemp() / f"{program}.out").open("wb") as output:    # a pipe would stay open while the server runs
-            subprocess.run([*user, str(programs / program), *options], stdout=output, stderr=output, cwd=folder, timeout=120, check=True)
-
-    data = str(folder / "data")
-    run("initdb", "-D", data, "-U", "certflow", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync")
-    run("pg_ctl", "start", "-w", "-D", data, "-l", str(folder / "log"), "-o", f"-F -h 127.0.0.1 -p {port} -k {folder}")
-    yield f"postgresql://certflow@127.0.0.1:{port}/postgres"
-    run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", data)
-    shutil.rmtree(folder)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
