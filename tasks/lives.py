@@ -87,7 +87,11 @@ def _take(
                 row = rebuilding.take_id(session, row, served.order)
             row.live_name, row.keystore_type, row.origin = name, served.keystore_type, ORDERED
             if served is versions[-1] and served.status == "issued" and not served.has_key and not submissions.of_order(session, row.id):
-                _own_csr(svc, session, row, served.public_key_sha256, first)
+                sent = _own_csr(svc, session, row, served.public_key_sha256, first)
+                if certificate is not None:    # it tells what the lost CSR said
+                    certificate.submission_id = certificate.submission_id or sent.id
+                    row.subject_alternative_names = list(dict.fromkeys([row.common_name, *certificate.names]))
+                    row.key_algorithm, row.key_size = certificate.key_algorithm, certificate.key_size
             if before is not None and row.predecessor_id is None and took_over(row, before, renewal=_renews(session, row, first)):
                 row.predecessor_id = before.id
             orders.record_event(session, row.id, "attached", f"live/{name}, version {served.version}", now=svc.clock(), run=this_run())
@@ -104,16 +108,18 @@ def _take(
     return touched
 
 
-def _own_csr(svc: Services, session: Session, row: CertificateOrder, public_key_sha256: str | None, first: Mapping[UUID, int]) -> None:
+def _own_csr(svc: Services, session: Session, row: CertificateOrder, public_key_sha256: str | None, first: Mapping[UUID, int]) -> Submission:
     """The customer brought the CSR (RULES K2): there is no key, and the CSR itself is lost."""
     own = enrolled_as(row, first)
     id_ = own if own is not None and session.get(Submission, own) is None else uuid4()
-    session.add(Submission(
+    sent = Submission(
         id=id_, account=row.account, order_id=row.id, kind=ENROLL if own else RENEW, status=SubmissionStatus.DONE, own_csr=True,
         public_key_sha256=public_key_sha256, request_id=str(id_), attempts=1, submitted_at=row.requested_at,
         created_at=row.requested_at or svc.clock(),
-    ))
+    )
+    session.add(sent)
     session.flush()
+    return sent
 
 
 def _renews(session: Session, row: CertificateOrder, first: Mapping[UUID, int]) -> bool:
