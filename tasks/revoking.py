@@ -18,6 +18,7 @@ from models.summaries import OrderResult
 from tasks import asking, events, removal
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import Session, certificates, orders, revocations
+from tasks.adapters.store.rows import event
 from tasks.batches import TOGETHER, stop_in, together
 from tasks.before_revoking import Target
 from tasks.retry import step
@@ -26,6 +27,8 @@ from tasks.services import Services, open_services
 
 LATEST = timedelta(hours=20)
 """A CA must act within 24 hours of the report [BR 4.9.1.1]; the rest is for trouble (RULES V3)."""
+
+REVOKE_ANEW = "mend the cause, then revoke it anew."
 
 NOT_ISSUED, ALREADY_REVOKED = -102, -159
 """SCM's answers to a second revocation (contract 5.12)."""
@@ -94,10 +97,10 @@ def write_down(wish: RevokeParameters, targets: Sequence[Target]) -> Written:
             session, keys, but={(one.order_id, one.known_serial) for one in wanted}, reason=wish.reason, remove=wish.delete_from_repository,
             by=wish.requested_by, now=now,
         )
-        for order, planned in others:
-            orders.record_event(
-                session, order.id, "revocation planned", f"its key was reported as compromised; due {planned.due_at:%Y-%m-%d %H:%M} UTC", now=now,
-                run=run, by=wish.requested_by)
+        said = [(one.order_id, f"{_serial(one)}{reason_word(wish.code)}: {wish.reason}") for one in revocations.by_ids(session, due)]
+        said += [(one.order_id, f"its key was reported as compromised; due {one.due_at:%Y-%m-%d %H:%M} UTC") for _, one in others]
+        orders.record_events(session, [
+            event(order_id, "revocation planned", detail, now=now, run=run, by=wish.requested_by) for order_id, detail in said])
         later = tuple(
             OrderResult(order_id=order.id, ssl_id=order.ssl_id, reason=f"serial number {planned.serial_number}: revoked with the same key "
                         f"until {planned.due_at:%Y-%m-%d %H:%M} UTC at the latest") for order, planned in others)
@@ -255,6 +258,8 @@ def _remember(svc: Services, job: Job, verdict: Verdict | CertflowError, result:
                 asking.keep(session, svc, row.account, verdict.record)
             if verdict.status == "planned":
                 revocations.still_planned(session, row.id, why=verdict.said)
+                if verdict.said != row.error:    # said once, however often it is tried
+                    orders.record_event(session, order.id, "not revoked yet", verdict.said, now=now, run=run, by=row.requested_by)
             elif verdict.status == "refused":
                 revocations.refused(session, row.id, why=verdict.said)
                 orders.record_event(session, order.id, "revocation refused", verdict.said, now=now, run=run, by=row.requested_by)
@@ -280,7 +285,7 @@ def _remember(svc: Services, job: Job, verdict: Verdict | CertflowError, result:
     said = f"{verdict.said}; poll-orders tries again" if verdict.status == "planned" else verdict.said
     result.failed.append(_result(job, said))
     if verdict.status == "refused":
-        events.emit(events.NEEDS_ATTENTION, order, reason=f"its revocation was refused: {verdict.said}")
+        events.emit(events.NEEDS_ATTENTION, order, reason=f"its revocation was refused: {verdict.said}", to_do=REVOKE_ANEW)
 
 
 def _serial(row: Revocation) -> str:

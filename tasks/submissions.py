@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
@@ -11,7 +12,7 @@ from models.errors import AmbiguousError, CertflowError, ConflictError, LoginErr
 from models.orders import IMPORTED, REISSUE, RENEW, CertificateOrder, Submission
 from models.records import Enrolled
 from models.status import SubmissionStatus
-from tasks import asking, keys
+from tasks import asking, events, keys
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import Session, orders, submissions
 from tasks.batches import TOGETHER, each
@@ -35,6 +36,13 @@ class Sent:
 
     taken: int = 0
     failed: tuple[tuple[UUID, str], ...] = ()
+
+
+class LeftOver(NamedTuple):
+    """SCM's numbers that belong to nothing that waits for them, in words, and the order that they were asked for."""
+
+    said: str
+    order: CertificateOrder
 
 
 @step
@@ -140,7 +148,7 @@ def _remember(svc: Services, submission_id: UUID, answer: Enrolled) -> None:
     """Write down SCM's numbers. While the database is away, or an import writes the same order, this tries again: the numbers exist
     only here and at SCM. Raises: AmbiguousError when they belong to no order that still waits for them."""
     log().info("SCM took submission %s as %s", submission_id, answer.ssl_id)
-    left_over = ""
+    left_over: LeftOver | None = None
     for attempt in Retrying(
         retry=retry_if_exception_type((TransientError, ConflictError)), stop=stop_after_delay(120), wait=wait_exponential(max=10),
         reraise=False, retry_error_callback=_left_to_settling,
@@ -148,27 +156,28 @@ def _remember(svc: Services, submission_id: UUID, answer: Enrolled) -> None:
         with attempt, svc.store.transaction() as session:
             left_over = _write_down(session, submission_id, answer, now=svc.clock())
     if left_over:
-        raise AmbiguousError(left_over)
+        events.emit(events.NEEDS_ATTENTION, left_over.order, reason=left_over.said, to_do=f"look at {answer.ssl_id} in SCM.")
+        raise AmbiguousError(left_over.said)
 
 
-def _write_down(session: Session, submission_id: UUID, answer: Enrolled, *, now: datetime) -> str:
-    """SCM's numbers into our books; a sentence when a person or a poll settled the submission otherwise before they came."""
+def _write_down(session: Session, submission_id: UUID, answer: Enrolled, *, now: datetime) -> LeftOver | None:
+    """SCM's numbers into our books; what is left over when a person or a poll settled the submission otherwise before they came."""
     sent = submissions.submission(session, submission_id)
     order = orders.order(session, sent.order_id)
     holder = orders.by_ssl_ids(session, sent.account, [answer.ssl_id]).get(answer.ssl_id)
     if order.ssl_id == answer.ssl_id and sent.kind != REISSUE:
         order.renew_id = answer.renew_id or order.renew_id
-        return ""
+        return None
     if sent.status == SubmissionStatus.SUBMITTING and (holder is None or holder.origin == IMPORTED or holder.id == order.id):
         orders.give_way(session, sent.account, answer.ssl_id, to=order.id)
         submissions.submitted(session, sent.id, ssl_id=answer.ssl_id, renew_id=answer.renew_id, now=now, run=this_run())
-        return ""
+        return None
     if sent.kind == REISSUE and sent.status in {SubmissionStatus.SUBMITTED, SubmissionStatus.DONE}:
-        return ""    # a poll has seen that SCM took it
-    left_over = f"SCM took order {order.id} ({order.common_name}) as {answer.ssl_id}, but here it is {order.status}" + (
+        return None    # a poll has seen that SCM took it
+    said = f"SCM took order {order.id} ({order.common_name}) as {answer.ssl_id}, but here it is {order.status}" + (
         f" as {order.ssl_id}" if order.ssl_id else "") + f": decline or revoke {answer.ssl_id} in SCM if it is not wanted"
-    orders.record_event(session, order.id, "needs attention", left_over, now=now, run=this_run())
-    return left_over
+    orders.record_event(session, order.id, "needs attention", said, now=now, run=this_run())
+    return LeftOver(said, order)
 
 
 def _left_to_settling(_state: object) -> None:

@@ -43,6 +43,7 @@ def write_renewal(
     successor = _successor(facts, asked, csr, name=_live_name(session, old), now=now)
     session.add(successor)
     session.flush()
+    run, by = this_run(), wish.requested_by
     reuse_of = facts.submission.id if wish.reuse_key and facts.submission else None
     planned = _submission(wish, request_id, successor, RENEW_KIND, csr, scope=old.id, reuse_of=reuse_of, now=now)
     session.add(planned)
@@ -50,9 +51,10 @@ def write_renewal(
     if wish.revoke_predecessor_after_days is not None:
         revocations.plan(session, Revocation(
             account=old.account, order_id=old.id, reason_code=SUPERSEDED, reason=f"superseded by the renewal {successor.id}"[:512],
-            successor_id=successor.id, after_days=wish.revoke_predecessor_after_days, requested_by=wish.requested_by, created_at=now,
+            successor_id=successor.id, after_days=wish.revoke_predecessor_after_days, requested_by=by, created_at=now,
         ))
-    run, by = this_run(), wish.requested_by
+        said = f"{wish.revoke_predecessor_after_days} days after its successor {successor.id} is delivered"
+        orders.record_event(session, old.id, "revocation planned", said, now=now, run=run, by=by)
     orders.record_event(session, successor.id, "planned", f"renews order {old.ssl_id}" + _because(wish), now=now, run=run, by=by)
     orders.record_event(session, old.id, "renewal planned", f"as order {successor.id}" + _because(wish), now=now, run=run, by=by)
     return Written(action=wish.does, predecessor=old, order_id=successor.id, submission_id=planned.id, new=True)
