@@ -159,6 +159,12 @@ class Installation:
         answer = self._vault("GET", f"data/certflow/{path}")
         return None if answer is None else dict(answer["data"]["data"])
 
+    def versions(self, name: str) -> dict[int, dict[str, Any] | None]:
+        """The versions of a live entry: what each holds, None for destroyed ones."""
+        numbers = self._vault("GET", f"metadata/certflow/live/{name}")["data"]["versions"]
+        read = {number: self._vault("GET", f"data/certflow/live/{name}?version={number}") for number, of in numbers.items() if not of["destroyed"]}
+        return {int(number): read[number]["data"]["data"] if number in read else None for number in numbers}
+
     def names(self, folder: str) -> list[str]:
         """The names of the entries in a folder of Vault."""
         answer = self._vault("LIST", f"metadata/certflow/{folder}")

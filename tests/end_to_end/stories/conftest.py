@@ -2,7 +2,7 @@
 
 import multiprocessing
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -162,6 +162,13 @@ class World:
             svc.store.engine.dispose()
         services.forget_services()
 
+    def empty_vault(self) -> None:
+        """Nothing of ours is in Vault."""
+        for folder in ("accounts", "keys", "live", "passwords"):
+            with suppress(hvac.exceptions.InvalidPath):
+                for name in self.vault.secrets.kv.v2.list_secrets(f"certflow/{folder}")["data"]["keys"]:
+                    self.vault.secrets.kv.v2.delete_metadata_and_all_versions(f"certflow/{folder}/{name}")
+
     def calls(self) -> int:
         return sum(self.sandbox.calls().values())
 
@@ -178,22 +185,13 @@ def world(sandbox: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
     for name in ("CERTFLOW_DATABASE_URL", "VAULT_ROLE_ID", "VAULT_SECRET_ID", "CERTFLOW_CERTIFICATE_LIMIT", "CERTFLOW_PRIVATE_PROFILES"):
         monkeypatch.delenv(name, raising=False)
     vault = hvac.Client(url=line["vault"], token=line["vault_token"])
-    for path in ("accounts", "keys", "live", "passwords"):
-        _forget(vault, f"certflow/{path}")
+    world = World(sandbox=sandbox, vault=vault, home=tmp_path)
+    world.empty_vault()
     account = {"base_url": line["scm"], **line["account"]}
     vault.secrets.kv.v2.create_or_update_secret("certflow/accounts/default", secret=account)
     services.forget_services()
-    yield World(sandbox=sandbox, vault=vault, home=tmp_path)
+    yield world
     services.forget_services()
-
-
-def _forget(vault: hvac.Client, folder: str) -> None:
-    try:
-        names = vault.secrets.kv.v2.list_secrets(folder)["data"]["keys"]
-    except hvac.exceptions.InvalidPath:
-        return
-    for name in names:
-        vault.secrets.kv.v2.delete_metadata_and_all_versions(f"{folder}/{name}")
 
 
 @pytest.fixture
@@ -229,17 +227,23 @@ def aged(synced: World, order: Callable[..., Any]) -> Callable[..., World]:
     return act
 
 
+@pytest.fixture
+def on_postgres(world: World, postgres_address: str, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The world on a PostgreSQL database of its own, brought to the newest migration."""
+    name = f"certflow_{uuid4().hex[:12]}"
+    with psycopg.connect(postgres_address, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    monkeypatch.setenv("CERTFLOW_DATABASE_URL", postgres_address.removesuffix("postgres") + name)
+    services.forget_services()
+    services.migrate()
+    return world
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def on_either(request: pytest.FixtureRequest, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The world with reference data, once on SQLite, once on an empty PostgreSQL."""
     if request.param == "postgres":
-        address = request.getfixturevalue("postgres_address")
-        name = f"certflow_{uuid4().hex[:12]}"
-        with psycopg.connect(address, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        monkeypatch.setenv("CERTFLOW_DATABASE_URL", address.removesuffix("postgres") + name)
-        services.forget_services()
-        services.migrate()
+        request.getfixturevalue("on_postgres")
     monkeypatch.setenv("CERTFLOW_GRACE_SECONDS", "1")    # longer than any call takes here
     world.restart()
     sync_reference_data.fn()

@@ -8,7 +8,7 @@ from flows.import_orders import import_orders
 from flows.poll_orders import poll_orders
 from models.errors import AmbiguousError, CertflowError, InputError
 from models.orders import Certificate, CertificateOrder, OrderEvent
-from tasks import services, settling
+from tasks import events, services, settling
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import orders
 
@@ -115,13 +115,16 @@ def test_an_import_that_saw_the_order_first_gives_way(synced, order, monkeypatch
 
 
 def test_what_scm_took_after_a_person_withdrew_it_is_not_lost(synced, order, monkeypatch) -> None:
-    """RULES E1, E7"""
+    """RULES E1, E7: it is in the history, and other programs are told"""
+    told = []
+    monkeypatch.setattr(events, "emit", lambda event, order, **facts: told.append((event, order.common_name, facts["to_do"])))
     while_sending(monkeypatch, lambda: settling.decide("late.example.com", withdraw=True))
     with pytest.raises(AmbiguousError) as caught:
         order("late.example.com")
     ssl_id = synced.sandbox.orders("late.example.com")[0]["ssl_id"]
     assert str(ssl_id) in str(caught.value)
     assert [event for event in synced.rows(OrderEvent) if str(ssl_id) in event.detail and event.kind == "needs attention"]
+    assert told == [("certflow.order.needs-attention", "late.example.com", f"look at {ssl_id} in SCM.")]
 
 
 def test_our_marker_on_an_order_that_is_too_old_is_no_absence(synced, order) -> None:
