@@ -3,7 +3,7 @@
 A revocation that is written down is done by whoever comes: this run, or the next poll_orders.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -170,9 +170,10 @@ def _due(account: str, order_ids: Sequence[UUID] | None) -> tuple[UUID, ...]:
     return tuple(one.id for one in due if order_ids is None or one.order_id in order_ids)
 
 
-def _jobs(svc: Services, ids: Iterable[UUID], result: Revoked) -> list[Job]:
+def _jobs(svc: Services, ids: Sequence[UUID], result: Revoked) -> list[Job]:
     with svc.store.reading() as session:
-        rows = revocations.by_ids(session, ids)
+        found = {row.id: row for row in revocations.by_ids(session, ids)}
+        rows = [found[id_] for id_ in ids if id_ in found]
         of = orders.by_ids(session, [row.order_id for row in rows])
         jobs = [
             Job(row, order, certificates.with_serial_number(session, row.order_id, row.serial_number or order.serial_number))
