@@ -13,7 +13,7 @@ help: ## list these targets
 
 install: $(INSTALLED) ## a .venv with exactly the dependencies of requirements.lock
 
-demo: $(INSTALLED) ## one certificate from order to Vault, on a sandbox, in about a minute
+demo: $(INSTALLED) ## the whole life of a certificate, on a sandbox, in about a minute
 	@$(BIN)/python -m deployments demo
 
 up: $(INSTALLED) ## the Prefect UI with all flows; a sandbox unless VAULT_ADDR is set

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from models.errors import CertflowError
 
@@ -37,13 +38,17 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     add("up", "serve all flows with a Prefect server and its UI; with a sandbox unless VAULT_ADDR is set", _up)
-    add("demo", "show the main job on a sandbox: import, order, lose the answer, find it again, deliver", _demo)
+    add("demo", "show the whole life of a certificate on a sandbox: order, lose the answer, find it again, deliver, renew, reissue, revoke, delete", _demo)
     connect = add("connect", "put the login of an SCM account into Vault, proved by one read call", _connect)
     connect.add_argument("account", metavar="ACCOUNT", help="the name by which flows know it, for example default")
     connect.add_argument("--from", dest="source", metavar="FILE", help="read the data as JSON from a file, or from standard input with -")
     connect.add_argument("--replace", action="store_true", help="replace an account that is connected already, without asking")
     connect.add_argument("--no-proof", action="store_true", help="store the data without trying them")
     add("migrate", "bring the database to the newest migration", _migrate)
+    fetch = add("fetch", "write what a live name serves in Vault to files that change all at once, for programs that cannot read Vault", _fetch)
+    fetch.add_argument("name", metavar="NAME", help="the live name, for example www.example.com or _wildcard.example.com")
+    fetch.add_argument("folder", metavar="FOLDER", type=Path, help="where the files are; it is made when it is missing")
+    fetch.add_argument("--after", metavar="COMMAND", help="run this by /bin/sh after a change; if it fails, the next fetch runs it again")
     settle = add("settle", "decide what became of an order that no program can settle", _settle)
     settle.add_argument("order", metavar="ORDER", help="an order's id, its SCM id, or its common name")
     settle.add_argument("--account", metavar="ACCOUNT", help="only look for the order in this account")
@@ -78,6 +83,13 @@ def _migrate(_given: argparse.Namespace) -> int:
     from tasks.services import migrate
 
     print(migrate())
+    return 0
+
+
+def _fetch(given: argparse.Namespace) -> int:
+    from deployments.fetch import fetch
+
+    fetch(given.name, given.folder, after=given.after)
     return 0
 
 

@@ -15,15 +15,19 @@ from urllib.parse import quote
 
 from deployments import loopback_http
 from flows.check_account import check_account
+from flows.delete_orders import delete_orders
 from flows.import_orders import import_orders
 from flows.order_certificate import order_certificate
 from flows.poll_orders import poll_orders
+from flows.renew_or_reissue import renew_or_reissue
+from flows.revoke import revoke
 from flows.sync_reference_data import sync_reference_data
 from models.errors import CertflowError, SetupError
 from tasks.adapters.pki import read_certificates
 from tasks.settings import settings
 
 NAME = "shop.example.com"
+ADDED = "api.shop.example.com"
 ORGANIZATION = "Example University"
 PROFILE = "OV Multi-Domain"
 ISSUED_SECONDS = 90.0
@@ -63,21 +67,44 @@ def _story(control: str) -> None:
         _need(polled.settled == 1, "the order was not found again")
         say(f"found at SCM by its marker, nothing sent again; {polled.calls:,} calls")
     with _step("deliver") as say:
-        entry = _delivered()
+        entry = _delivered(version=1)
         say("issued; key, names, dates and chain checked against the order; written to Vault")
     _show(entry)
+    _live_on(entry)
     held = loopback_http.get(f"{control}/orders?common_name={quote(NAME)}")
-    _need(len(held) == 1, f"SCM holds {len(held)} orders for {NAME}, not one")
-    print(f"proof    SCM holds exactly one order for {NAME}: {held[0]['ssl_id']}")
+    _need(len(held) == 2, f"SCM holds {len(held)} orders for {NAME}, not one and its renewal")
+    print(f"proof    SCM holds exactly one order for {NAME} and its renewal: {', '.join(str(one['ssl_id']) for one in held)}")
 
 
-def _delivered() -> dict[str, Any]:
-    """Poll, as the schedule does every 15 minutes, until Vault serves the certificate. Raises: SetupError when it takes too long."""
+def _live_on(first: dict[str, Any]) -> None:
+    """What comes after the first certificate, and the end."""
+    with _step("renew") as say:
+        renewed = _run(renew_or_reissue, "renew", [NAME]).orders[0]
+        second = _delivered(version=2)
+        _need(second["data"]["private_key"] != first["data"]["private_key"], "the renewal kept the old key")
+        say(f"order {renewed.predecessor_ssl_id} is followed by {renewed.ssl_id}, with a new key; the same path, version 2, the same keystore "
+            "password")
+    with _step("reissue") as say:
+        _run(renew_or_reissue, "reissue", [str(renewed.order_id)], add_names=[ADDED])
+        third = _delivered(version=3)
+        _need(ADDED in third["data"]["names"], f"the reissue lacks {ADDED}")
+        say(f"the same order, another key, now also for {ADDED}; version 3")
+    with _step("revoke") as say:
+        _run(revoke, [str(renewed.order_id)], "superseded", "the demo ends", delete_from_repository=True, confirm=[NAME])
+        _need((entry := _live_entry()) is not None and entry["data"]["status"] == "revoked", "the live entry does not say that it is revoked")
+        say("revoked at SCM; the live entry says so, and its key is destroyed")
+    with _step("delete") as say:
+        deleted = _run(delete_orders, [str(renewed.order_id)])
+        say(f"{len(deleted.done)} order forgotten here; SCM keeps it, and no import brings it back unless asked")
+
+
+def _delivered(*, version: int) -> dict[str, Any]:
+    """Poll, as the schedule does every 15 minutes, until Vault serves this version. Raises: SetupError when it takes too long."""
     deadline = time.monotonic() + ISSUED_SECONDS
     while time.monotonic() < deadline:
-        _run(poll_orders, orders=[NAME])
+        _run(poll_orders)
         entry = _live_entry()
-        if entry is not None:
+        if entry is not None and entry["metadata"]["version"] == version:
             return entry
     raise SetupError(f"{NAME} was not delivered within {ISSUED_SECONDS:.0f} seconds")
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from models.parameters import ImportParameters, ImportStatus, checked
 from models.summaries import ImportSummary
-from tasks import accounts, certificates, importing, pages, polling, settling
+from tasks import accounts, certificates, importing, pages, polling, rebuilding, settling
 from tasks.runs import counted, reported, story
 
 
@@ -24,7 +24,8 @@ def import_orders(
 ) -> ImportSummary:
     """Read the account's orders by report and store them; goes on where a killed import stopped and fetches no certificate twice.
 
-    With nothing chosen it reads only what changed, and once a week everything.
+    With nothing chosen it reads only what changed, and once a week everything. Orders of ours that the database has lost get their keys,
+    ids and live names back from Vault.
 
     Args:
         statuses: Only orders in these statuses; none means all.
@@ -42,15 +43,17 @@ def import_orders(
     settled = settling.settle(wish.account)
     read = importing.read_orders(wish)
     fetched = certificates.fetch_all(wish.account) if wish.fetch_certificates else certificates.Fetched()
-    problems = [*read.problems, *read.unreadable, *fetched.failed]
+    attached = rebuilding.attach(wish.account)
+    failed = [*read.problems, *attached.unsolved(fetched.failed)]
+    problems = [*failed, *read.unreadable, *attached.said]
     summary = ImportSummary(
         orders_seen=read.seen, orders_new=read.new, orders_changed=read.changed, certificates_fetched=fetched.fetched,
-        certificates_waiting=fetched.waiting, unreadable=len(read.unreadable), settled=settled.adopted,
+        certificates_waiting=fetched.waiting, unreadable=len(read.unreadable), settled=settled.adopted, attached=attached.orders,
         calls=accounts.calls(wish.account) - before, problems=tuple(problems[:50]),
     )
     return reported(
         summary, f"{counted(read.seen, 'order')} seen, {read.new:,} new, {read.changed:,} changed, "
-        f"{counted(fetched.fetched, 'certificate')} fetched, "
+        f"{counted(fetched.fetched, 'certificate')} fetched, {attached}"
         f"{fetched.waiting:,} wait, {len(read.unreadable):,} unreadable, {summary.calls:,} calls; {polling.what_comes()}",
-        pages={f"orders-{wish.account}": pages.orders_page(wish.account)}, failed="; ".join([*read.problems, *fetched.failed][:5]),
+        pages={f"orders-{wish.account}": pages.orders_page(wish.account)}, failed="; ".join(failed[:5]),
     )

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from models.orders import Certificate
+
 NEVER: Final = "never"
 HOLD: Final = "hold"
 FLAG: Final = "flag"
@@ -62,6 +64,25 @@ def findings(*, certificate: IssuedFacts, asked: Asked, now: datetime) -> tuple[
         *(Finding(kind=HOLD, text=text) for text in _holds(certificate, asked, now)),
         *(Finding(kind=FLAG, text=text) for text in _flags(certificate, asked)),
     )
+
+
+def differences(new: Certificate, old: Certificate) -> tuple[tuple[str, str], ...]:
+    """How a certificate differs from the one that it follows: what, and how it is now (names, issuer, usage, key, term)."""
+    gained, lost = [name for name in new.names if name not in old.names], [name for name in old.names if name not in new.names]
+    key = f"{new.key_algorithm} {new.key_size}"
+    return (
+        ("names", "; ".join([*([f"with {_list(gained)}"] if gained else []), *([f"without {_list(lost)}"] if lost else [])]) or "the same"),
+        ("issuer", "the same" if new.issuer == old.issuer else f"{new.issuer}, before {old.issuer}"),
+        ("usage", "the same" if set(new.extended_key_usage) == set(old.extended_key_usage)
+         else f"{_usages(new.extended_key_usage) or 'any'}, before {_usages(old.extended_key_usage) or 'any'}"),
+        ("key", f"the same {key}" if new.public_key_sha256 == old.public_key_sha256 else f"a new {key}" + (
+            "" if (new.key_algorithm, new.key_size) == (old.key_algorithm, old.key_size) else f", before {old.key_algorithm} {old.key_size}")),
+        ("term", f"{_days(new)} days until {new.not_after:%Y-%m-%d}, before {_days(old)} days until {old.not_after:%Y-%m-%d}"),
+    )
+
+
+def _days(certificate: Certificate) -> int:
+    return round((certificate.not_after - certificate.not_before) / timedelta(days=1))
 
 
 def _forbids(certificate: IssuedFacts, asked: Asked, now: datetime) -> Iterable[str]:

@@ -11,7 +11,7 @@
     │   ├── LoginError            401: stop all calls of the account (RULES S1)
     │   ├── RightsError           403 or a permission code: this login may not do that
     │   ├── NotFoundError         the thing does not exist
-    │   └── BadCertificateError   what SCM delivered must not be used (RULES D3)
+    │   └── BadCertificateError   what SCM delivered, or Vault holds, must not be used (RULES D3)
     ├── ConflictError           somebody was faster: read again, then decide
     └── BatchError              part of a batch failed; everything else is stored
 
@@ -87,7 +87,7 @@ class NotFoundError(RejectedError):
 
 
 class BadCertificateError(RejectedError):
-    """What SCM delivered must not be used: wrong key, or a signature that does not verify (RULES D3)."""
+    """What SCM delivered, or a live entry holds, must not be used: wrong key, a signature that does not verify (RULES D3), revoked."""
 
 
 class ConflictError(CertflowError):

@@ -12,6 +12,11 @@ def with_marker(comments: str, submission_id: UUID) -> str:
     return f"{comments} {MARKER}{submission_id}" if comments else f"{MARKER}{submission_id}"
 
 
+def without_marker(comments: str | None) -> str:
+    """What somebody wrote, without the marker that we or another renewal put behind it."""
+    return _MARKED.sub("", comments or "").rstrip()
+
+
 def marked_by(comments: str | None) -> UUID | None:
     """The submission whose marker ends these comments."""
     found = _MARKED.search(comments or "")

@@ -95,9 +95,10 @@ class Submission(SQLModel, table=True):
 
     `request_scope` makes `request_id` unique per account and, for renew and reissue, per order (RULES E6).
     `wish` holds the parameters as they were asked, to recognise a second request under the same id.
-    `known_ssl_ids` are the ids of that name before a renewal was sent, `known_serial_number` the order's serial number before a reissue
-    (RULES E5). `names` are the names a reissue asks for, the common name first; empty for the order's own. `reuse_of` is the submission
-    whose key a renewal uses again. `marked_renewed_at` is when SCM was told that a new order renews the predecessor (RULES R4).
+    `known_ssl_ids` are the ids of that name before a renewal was sent, `known_serial_number` and `known_replaced_at` what SCM said of
+    the order before a reissue (RULES E5). `names` are the names a reissue asks for, the common name first; empty for the order's own.
+    `reuse_of` is the submission whose key a renewal uses again. `marked_renewed_at` is when SCM was told that a new order renews the
+    predecessor (RULES R4).
     `absent_at` are the moments at which SCM was seen not to hold it (RULES E4); `attempts` counts claims.
     """
 
@@ -124,6 +125,7 @@ class Submission(SQLModel, table=True):
     reuse_of: UUID | None = None
     known_ssl_ids: list[int] = Field(default_factory=list, sa_type=json_column())
     known_serial_number: str | None = None
+    known_replaced_at: datetime | None = Field(default=None, sa_type=Moment)
     absent_at: list[str] = Field(default_factory=list, sa_type=json_column())
     attempts: int = 0
     claimed_at: datetime | None = Field(default=None, sa_type=Moment)
@@ -230,7 +232,7 @@ class AccountState(SQLModel, table=True):
 
     A stop (RULES S1) holds while `stopped_version` is the version of the account's secret in Vault.
     `imported_until` is the start of the last finished import of changes, `full_import_at` of the last whole one;
-    `import_resume` tells a killed import what it has finished (RULES S3).
+    `import_resume` tells a killed import what it has finished (RULES S3), and the next one which keys in Vault fitted nothing (K6).
     """
 
     __tablename__ = "account_state"

@@ -1,12 +1,14 @@
 """Decisions of (facts, now), without I/O. Each answers why or why not, in words that can be shown."""
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 from uuid import UUID
 
 from models.orders import Certificate, CertificateOrder, Submission
+from models.parameters import KEY_SIZES
 from models.records import OrderRecord
 from models.status import LIVING, OPEN, REFUSED_AT_SCM, OrderStatus, order_status
 
@@ -58,6 +60,10 @@ class RenewalFacts:
     served_sha256: str | None = None
     successors: Sequence[CertificateOrder] = ()
     expiring_within: int | None = None
+
+    def serving(self, sha256: str) -> "RenewalFacts":
+        """The same, knowing what `live/` serves."""
+        return replace(self, served_sha256=sha256)
 
     @property
     def open_successor(self) -> CertificateOrder | None:
@@ -140,7 +146,16 @@ RENEW_BY_ITSELF: tuple[Reason, ...] = (
 )
 
 RENEW_BY_HAND: tuple[Reason, ...] = (not_issued, was_renewed)
-REISSUE_BY_HAND: tuple[Reason, ...] = (not_issued,)
+REISSUE_BY_HAND: tuple[Reason, ...] = (not_issued, was_renewed, being_renewed)
+
+
+def key_like(algorithm: str | None, size: str | None) -> tuple[str, str]:
+    """The kind of key that a successor gets: as before where we may make such a key, else the nearest stronger one (RULES K1)."""
+    if (algorithm or "").upper() in {"EC", "ECC", "ECDSA"}:
+        return "EC", "P-384" if any(curve in (size or "") for curve in ("384", "521")) else "P-256"
+    digits = re.search(r"[0-9]{3,5}", size or "")
+    bits = int(digits[0]) if digits else 0
+    return "RSA", next((one for one in KEY_SIZES["RSA"] if int(one) >= bits), KEY_SIZES["RSA"][-1])
 
 
 def why_not_at_scm(

@@ -60,6 +60,8 @@ class ImportSummary(Summary):
     certificates_waiting: int = 0
     unreadable: int = 0
     settled: int = 0
+    attached: int = 0
+    """Orders that got their key or their live name back from Vault (RULES K6)."""
     calls: int = 0
     problems: tuple[str, ...] = ()
 

@@ -13,10 +13,11 @@ from tasks import asking
 from tasks.adapters import pki
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import certificates, orders, submissions
+from tasks.batches import stop_in, together
 from tasks.meaning import SHOWN, Meant
 from tasks.removal import REVOKED
 from tasks.retry import step
-from tasks.runs import log
+from tasks.runs import demand_requester, log
 from tasks.services import Services, open_services
 
 
@@ -53,7 +54,7 @@ def look(wish: RevokeParameters, meant: Sequence[Meant]) -> tuple[Target, ...]:
     since our status may be old. Raises: InputError when nothing may be revoked; LoginError; SetupError.
     """
     with open_services() as svc:
-        svc.settings.demand_requested_by(wish.requested_by)
+        demand_requester(wish.requested_by)
         rows = _refreshed(svc, wish.account, meant)
         with svc.store.reading() as session:
             known = {one: certificates.with_serial_number(session, one.order_id, _serial_of(one, rows[one.order_id])) for one in meant}
@@ -93,8 +94,8 @@ def _refreshed(svc: Services, account: str, meant: Iterable[Meant]) -> dict[UUID
     old = [row for row in rows.values() if row.ssl_id is not None and row.status not in {OrderStatus.ISSUED, OrderStatus.REVOKED}]
     if old:
         with svc.scm(account) as scm:
-            found = asking.together(svc, lambda row: scm.details(row.ssl_id or 0), old)
-            if stop := asking.stop_in(found):
+            found = together(lambda row: scm.details(row.ssl_id or 0), old, at_once=svc.settings.scm_concurrency)
+            if stop := stop_in(found):
                 raise stop
         with svc.store.transaction() as session:
             for record in found:
@@ -118,8 +119,8 @@ def _keys_at_scm(svc: Services, account: str, missing: Mapping[Meant, Certificat
     if not wanted:
         return {}
     with svc.scm(account) as scm:
-        found = asking.together(svc, lambda one: _key_at_scm(scm, missing[one]), wanted)
-        if stop := asking.stop_in(found):
+        found = together(lambda one: _key_at_scm(scm, missing[one]), wanted, at_once=svc.settings.scm_concurrency)
+        if stop := stop_in(found):
             raise stop
     keys: dict[Meant, str | None] = {}
     for one, answer in zip(wanted, found, strict=True):
@@ -142,7 +143,7 @@ def _key_at_scm(scm: ScmClient, order: CertificateOrder) -> str:
 def _served(svc: Services, rows: Iterable[CertificateOrder]) -> dict[str, Served]:
     """What is served, by live name; a revoked certificate is not served."""
     names = sorted({row.live_name for row in rows if row.live_name})
-    entries = asking.together(svc, lambda name: svc.vault.read(f"live/{name}"), names)
+    entries = together(lambda name: svc.vault.read(f"live/{name}"), names, at_once=svc.settings.scm_concurrency)
     served: dict[str, Served] = {}
     for name, entry in zip(names, entries, strict=True):
         if isinstance(entry, CertflowError):

@@ -12,12 +12,12 @@ from models.summaries import OrderResult
 from tasks import asking
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import orders, submissions
+from tasks.batches import TOGETHER, stop_in, together
 from tasks.meaning import Meant
 from tasks.retry import step
 from tasks.runs import log, this_run
 from tasks.services import Services, open_services
 
-BATCH = 100
 NEVER_WILL_BE = REFUSED_AT_SCM | {OrderStatus.REFUSED, OrderStatus.WITHDRAWN}
 IN_DOUBT = "whether SCM took it is not known: poll-orders finds out, or `python -m deployments settle ORDER --withdraw` gives it up"
 FASTER = "a poll was faster and sends it at this moment: cancel it again in a minute"
@@ -50,8 +50,8 @@ class Verdict:
 def cancel(account: str, meant: Sequence[Meant], message: str) -> Cancelled:
     """Cancel orders, batch by batch. One that cannot be cancelled stops no other; a refused login stops all calls (RULES S1)."""
     total = Cancelled()
-    for first in range(0, len(meant), BATCH):
-        total.add(cancel_batch(account, [one.order_id for one in meant[first:first + BATCH]], message))
+    for first in range(0, len(meant), TOGETHER):
+        total.add(cancel_batch(account, [one.order_id for one in meant[first:first + TOGETHER]], message))
     return total
 
 
@@ -71,8 +71,8 @@ def cancel_batch(account: str, order_ids: Sequence[UUID], message: str) -> Cance
         try:
             if at_scm:
                 with svc.scm(account) as scm:
-                    verdicts = asking.together(svc, lambda order: _at_scm(scm, order, message), at_scm)
-                    if stop := asking.stop_in(verdicts):
+                    verdicts = together(lambda order: _at_scm(scm, order, message), at_scm, at_once=svc.settings.scm_concurrency)
+                    if stop := stop_in(verdicts):
                         raise stop
         except (LoginError, SetupError) as error:
             result.stopped = error

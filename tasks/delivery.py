@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from models.errors import CertflowError, ConflictError, InputError, LoginError, NotFoundError, SetupError
+from models.delivery import differences
+from models.errors import ConflictError, InputError, NotFoundError, SetupError
 from models.orders import Certificate, CertificateOrder
 from models.policy import why_not_live
+from tasks import events
 from tasks.adapters import pki
-from tasks.adapters.store import certificates, orders, submissions
+from tasks.adapters.store import certificates, orders, renewals, revocations, submissions
+from tasks.batches import each
 from tasks.retry import step
 from tasks.runs import log, this_run
 from tasks.services import Services, open_services
@@ -34,19 +37,13 @@ def deliver_all(account: str, order_ids: Sequence[UUID] | None = None) -> Delive
     with open_services() as svc:
         with svc.store.reading() as session:
             waiting = certificates.not_delivered(session, account, order_ids)
-        done = later = 0
-        failed: list[str] = []
-        for one in waiting:
-            try:
-                if deliver(svc, one.id):
-                    done += 1
-                else:
-                    later += 1
-            except LoginError:
-                raise
-            except CertflowError as error:
-                failed.append(f"certificate {one.serial_number} of order {one.order_id} is not delivered: {error}")
-        return Delivered(delivered=done, waiting=later, failed=tuple(failed))
+        by_id = {one.id: one for one in waiting}
+        done, failed = each(lambda id_: deliver(svc, id_), by_id, at_once=svc.settings.scm_concurrency)
+        return Delivered(
+            delivered=sum(done.values()), waiting=len(done) - sum(done.values()), failed=tuple(
+                f"certificate {by_id[id_].serial_number} of order {by_id[id_].order_id} is not delivered: {error}" for id_, error in failed.items()
+            ),
+        )
 
 
 def deliver(svc: Services, certificate_id: UUID) -> bool:
@@ -111,6 +108,8 @@ def _why_not(svc: Services, order: CertificateOrder, new: Certificate, served: M
     holder: CertificateOrder | None = None
     predecessors: list[UUID] = []
     with svc.store.reading() as session:
+        if revocations.compromised(session, [new.public_key_sha256]):
+            return "its key was reported as compromised and is never used (RULES K5)"
         if served.get("status") != "revoked" and (serving := _uuid(served.get("order"))):
             try:
                 holder = orders.order(session, serving)
@@ -137,6 +136,8 @@ def _entry(svc: Services, order: CertificateOrder, new: Certificate, served: Map
     if sent is None or sent.own_csr:
         return entry
     kept = svc.vault.read(f"keys/{sent.id}")
+    if kept is None and sent.reuse_of is not None:    # after a database was rebuilt: SCM used the old CSR again
+        kept = svc.vault.read(f"keys/{sent.reuse_of}")
     if kept is None:
         raise SetupError(f"the key of the certificate is not at keys/{sent.id} in Vault: restore it there, then poll again")
     kind = order.keystore_type or "PKCS12"
@@ -171,12 +172,20 @@ def users_password(svc: Services, path: str) -> str:
 
 def _remember(svc: Services, order: CertificateOrder, new: Certificate, version: int) -> None:
     with svc.store.transaction() as session:
-        if certificates.delivered(session, new.id, version=version, now=svc.clock()):
-            said = f"live/{order.live_name}, version {version}" + ("; " + "; ".join(new.flags) if new.flags else "")
+        first = certificates.delivered(session, new.id, version=version, now=svc.clock())
+        if first:
+            old = renewals.followed_by(session, new)
+            compared = [f"{what}: {how}" for what, how in differences(new, old)] if old else []
+            said = "; ".join((f"live/{order.live_name}, version {version}", *new.flags, *compared))
             orders.record_event(session, order.id, "delivered", said, now=svc.clock(), run=this_run())
         orders.mark_waiting(session, order.id, None)
         if new.submission_id:
             submissions.finish(session, new.submission_id)
+    if first:
+        facts = dict(serial_number=new.serial_number, not_after=new.not_after.isoformat(), live_version=version)
+        events.emit(events.DELIVERED, order, **facts)
+        if order.predecessor_id is not None:
+            events.emit(events.RENEWED, order, predecessor_id=str(order.predecessor_id), **facts)
 
 
 def _uuid(text: object) -> UUID | None:

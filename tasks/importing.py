@@ -9,16 +9,18 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import TypeVar
+from uuid import UUID
 
 from models.choosing import choose_organization, departments
-from models.errors import CertflowError, InputError, LoginError, RightsError, SetupError, ThrottledError
+from models.errors import CertflowError, ConflictError, InputError, LoginError, RightsError, SetupError, ThrottledError
+from models.marker import marked_by
 from models.orders import AccountState
 from models.parameters import ImportParameters
 from models.records import OrderRecord, ReportWindow
-from models.status import order_status
+from models.status import SubmissionStatus, order_status
 from models.windows import FIRST_DAY, WHOLE_AGAIN_AFTER, changed_since, halved, whole
 from tasks.adapters.scm import ScmClient
-from tasks.adapters.store import orders
+from tasks.adapters.store import orders, rebuilding, submissions
 from tasks.adapters.store.reference import account_state
 from tasks.reference import facts
 from tasks.retry import step
@@ -148,8 +150,9 @@ class _Job:
 
     def _finished(self, until: date) -> None:
         with self.svc.store.transaction() as session:
-            account_state(session, self.wish.account).import_resume = {
-                "wish": self.key, "until": until.isoformat(), "at": self.svc.clock().isoformat(),
+            state = account_state(session, self.wish.account)
+            state.import_resume = {
+                **(state.import_resume or {}), "wish": self.key, "until": until.isoformat(), "at": self.svc.clock().isoformat(),
             }
 
     def window(self, window: ReportWindow, seen: set[int] | None, *, undated: bool = False) -> None:
@@ -167,6 +170,7 @@ class _Job:
                 done = orders.upsert(
                     session, self.wish.account, wanted, now=self.svc.clock(), run=this_run(), include_deleted=self.wish.include_deleted,
                 )
+            _adopt(self.svc, self.wish.account, wanted)
             self.read.seen += done.seen
             self.read.new += done.new
             self.read.changed += done.changed
@@ -199,9 +203,41 @@ class _Job:
         """From when on the next import looks for changes."""
         with self.svc.store.transaction() as session:
             state = account_state(session, self.wish.account)
-            state.imported_until, state.import_resume = started, None
+            state.imported_until, state.import_resume = started, rebuilding.remember({}, rebuilding.remembered(state.import_resume))
             if full:
                 state.full_import_at = started
+
+
+def _adopt(svc: Services, account: str, records: Iterable[OrderRecord]) -> None:
+    """What SCM holds under the marker of an order that is planned here was sent, after the backup from which this database came or long on
+    its way: it must not be sent again (RULES E1, K6)."""
+    marked: dict[UUID, OrderRecord] = {}
+    for record in sorted(records, key=lambda one: one.ssl_id):    # a renewal may have copied its predecessor's marker
+        if mark := marked_by(record.comments):
+            marked.setdefault(mark, record)
+    with svc.store.reading() as session:
+        planned = [id_ for id_, status in submissions.statuses(session, marked).items() if status == SubmissionStatus.PLANNED]
+    for id_ in planned:
+        try:
+            _adopt_one(svc, account, id_, marked[id_])
+        except ConflictError:    # somebody was faster
+            continue
+
+
+def _adopt_one(svc: Services, account: str, submission_id: UUID, record: OrderRecord) -> None:
+    status = order_status(record.status_word)
+    with svc.store.transaction() as session:
+        row = orders.order(session, submissions.submission(session, submission_id).order_id)
+        if status is None or row.account != account or (record.common_name or "").lower() != row.common_name \
+                or submissions.linked_ssl_ids(session, account, [record.ssl_id]):
+            return
+        submissions.claim(session, submission_id, now=svc.clock(), run=this_run())
+        orders.give_way(session, account, record.ssl_id, to=row.id)
+        how = f"planned here, but found at SCM by its marker: {record.ssl_id}"
+        submissions.submitted(session, submission_id, ssl_id=record.ssl_id, renew_id=None, now=svc.clock(), run=this_run(), how=how)
+        session.expire(row)
+        orders.update_from(row, record, status, now=svc.clock(), run=this_run())
+    log().warning("order %s was %s", row.id, how)
 
 
 def _organization_ids(svc: Services, wish: ImportParameters) -> tuple[int, ...]:

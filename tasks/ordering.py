@@ -18,7 +18,7 @@ from tasks.adapters import pki
 from tasks.adapters.store import Session, certificates, orders, revocations, submissions
 from tasks.reference import facts, refresh
 from tasks.retry import step
-from tasks.runs import next_look, run_id, this_run
+from tasks.runs import demand_requester, next_look, run_id, this_run
 from tasks.services import Services, open_services
 
 
@@ -39,7 +39,7 @@ def plan(wish: OrderParameters) -> Planned:
     """
     request_id = wish.request_id or run_id() or str(uuid4())
     with open_services() as svc:
-        svc.settings.demand_requested_by(wish.requested_by)
+        demand_requester(wish.requested_by)
         with svc.store.reading() as session:
             if not wish.check_only and (earlier := _earlier(session, wish, request_id)):
                 return earlier
@@ -55,7 +55,7 @@ def plan(wish: OrderParameters) -> Planned:
                 orders.one_after_the_other(session, name)
                 if not wish.check_only and (earlier := _earlier(session, wish, request_id)):    # somebody was faster under the same id
                     return earlier
-                _refuse_held(session, name)
+                refuse_held(session, name)
                 if wish.check_only:
                     return Planned(notes=notes)
                 return _write(session, wish, checked, request_id=request_id, name=name, csr=csr, notes=notes, now=svc.clock())
@@ -120,7 +120,7 @@ def _judged(svc: Services, wish: OrderParameters, defaults: dict[str, object], c
     )
 
 
-def _refuse_held(session: Session, name: str) -> None:
+def refuse_held(session: Session, name: str) -> None:
     """Raises: InputError when a living order of ours holds the live name (RULES D2)."""
     for holder in orders.holder_of(session, name):
         if holder.status in LIVING:

@@ -15,10 +15,10 @@ from models.records import OrderRecord
 from models.status import OPEN, OrderStatus, SubmissionStatus
 from models.summaries import PollSummary
 from models.windows import around
-from tasks import certificates, delivery, revoking, settling
+from tasks import certificates, delivery, marking, rebuilding, revoking, settling
 from tasks import submissions as sending
 from tasks.adapters.scm import ScmClient
-from tasks.adapters.store import Session, orders, revocations, submissions
+from tasks.adapters.store import Session, orders, renewals, revocations, submissions
 from tasks.adapters.store import certificates as repository
 from tasks.retry import step
 from tasks.runs import counted, log, next_look, this_run
@@ -78,6 +78,8 @@ def anything_open(account: str) -> bool:
             submissions.unsettled(session, account, SubmissionStatus.SUBMITTING)
             or [one for one in submissions.unsettled(session, account, SubmissionStatus.PLANNED) if one.attempts < sending.MOST_ATTEMPTS]
             or orders.open_orders(session, account, most=1)
+            or renewals.being_reissued(session, account)
+            or renewals.to_mark_renewed(session, account)
             or repository.not_fetched(session, account, most=1)
             or repository.not_delivered(session, account)
             or revocations.due(session, account, now=svc.clock())
@@ -104,7 +106,8 @@ def look(account: str, order_ids: Sequence[UUID] | None = None) -> Looked:
 def _undecided(session: Session, account: str) -> list[CertificateOrder]:
     waiting = [row.id for row in repository.not_fetched(session, account, origin=ORDERED)]
     waiting += [one.order_id for one in repository.not_delivered(session, account)]
-    return [*orders.open_orders(session, account), *orders.by_ids(session, waiting).values()]
+    found = [*orders.open_orders(session, account), *renewals.being_reissued(session, account), *orders.by_ids(session, waiting).values()]
+    return list({row.id: row for row in found}.values())
 
 
 def _look(svc: Services, scm: ScmClient, account: str, rows: list[CertificateOrder]) -> Looked:
@@ -180,9 +183,12 @@ def bring_forward(account: str, order_ids: Sequence[UUID] | None = None) -> Poll
     sent = _part(lambda: sending.send_planned(account, order_ids), sending.Sent(), problems)
     looked = _part(lambda: look(account, order_ids), Looked(), problems)
     fetched = _part(lambda: certificates.fetch_all(account, order_ids), certificates.Fetched(), problems)
+    attached = _part(lambda: rebuilding.attach_late(account), rebuilding.Attached(), problems)
     delivered = _part(lambda: delivery.deliver_all(account, order_ids), delivery.Delivered(), problems)
+    problems += _part(lambda: marking.mark_renewed(account), (), problems)
     revoked = _part(lambda: revoking.revoke_due(account, order_ids), revoking.Revoked(), problems)    # last: a successor may be live now
-    problems += [*sent.failed, *looked.failed, *fetched.failed, *delivered.failed]
+    problems += [*(f"submission {id_}: {why}" for id_, why in sent.failed), *looked.failed, *attached.unsolved(fetched.failed)]
+    problems += delivered.failed
     problems += [f"revocation of order {one.ssl_id}: {one.reason}" for one in revoked.failed]
     return PollSummary(
         orders_checked=looked.checked, orders_changed=looked.changed, certificates_fetched=fetched.fetched,
@@ -217,6 +223,12 @@ def sentence(summary: PollSummary) -> str:
         f"{summary.certificates_waiting:,} wait" * bool(summary.certificates_waiting), f"{summary.revoked:,} revoked" * bool(summary.revoked),
     ]
     return ", ".join(part for part in parts if part) + "; " + what_comes()
+
+
+def look_soon(account: str, order_ids: Sequence[UUID]) -> None:
+    """See how SCM took a few orders that were just sent; of many the next poll learns it by one call."""
+    if 0 < len(order_ids) <= FEW:
+        _quietly(lambda: look(account, order_ids))
 
 
 def wait_for(order_id: UUID, *, minutes: int, sleep: Callable[[float], None] = time.sleep) -> None:

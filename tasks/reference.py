@@ -84,6 +84,16 @@ def refresh(svc: Services, account: str, *, organization: str, names: Sequence[s
         _write_custom_fields(session, account, [asdict(one) | {"options": list(one.options)} for one in custom_fields], now)
 
 
+def refresh_domains(svc: Services, scm: ScmClient, account: str, *, names: Sequence[str], domain_ids: Iterable[int]) -> None:
+    """Read live the domains that decide about names; a name's domain that the last sync did not see is looked for in SCM's list (RULES C2)."""
+    with svc.store.reading() as session:
+        known = facts(session, account)
+    domains = _all(svc, scm.domain, {*domain_ids, *_registered_since(scm, known, names)})
+    now = svc.clock()
+    with svc.store.transaction() as session:
+        stored.apply(session, Domain, account, [_domain(one, now) for one in domains], now=now, whole=False)
+
+
 def _organization_meant(text: str, organizations: Sequence[Organization]) -> Organization | None:
     try:
         return choose_organization(text, organizations)

@@ -14,13 +14,13 @@ from models.parameters import KEY_COMPROMISE, RevokeParameters
 from models.summaries import OrderResult
 from tasks import asking, events
 from tasks.adapters.store import Session, certificates, orders, revocations
+from tasks.batches import TOGETHER, stop_in, together
 from tasks.before_revoking import Target
 from tasks.carrying_out import Job, Verdict, carry_out_one
 from tasks.retry import step
 from tasks.runs import Progress, log, this_run
 from tasks.services import Services, open_services
 
-BATCH = 100
 LATEST = timedelta(hours=20)
 """A CA must act within 24 hours of the report [BR 4.9.1.1]; the rest is for trouble (RULES V3)."""
 
@@ -99,9 +99,9 @@ def carry_out(account: str, ids: Sequence[UUID]) -> Revoked:
     """Carry out planned revocations, batch by batch. After a refused login no more calls are made, and the rest stays planned (RULES S1)."""
     total = Revoked()
     with Progress(f"revocations of {account}", len(ids)) as progress:
-        for first in range(0, len(ids), BATCH):
-            total.add(carry_out_batch(account, ids[first:first + BATCH]))
-            progress.at(first + BATCH, f"{len(total.done):,} done, {len(total.failed)} failed so far")
+        for first in range(0, len(ids), TOGETHER):
+            total.add(carry_out_batch(account, ids[first:first + TOGETHER]))
+            progress.at(first + TOGETHER, f"{len(total.done):,} done, {len(total.failed)} failed so far")
     return total
 
 
@@ -116,8 +116,8 @@ def carry_out_batch(account: str, ids: Sequence[UUID]) -> Revoked:
         verdicts: list[Verdict | CertflowError] = []
         try:
             with svc.scm(account) as scm:
-                verdicts = asking.together(svc, lambda job: carry_out_one(svc, scm, job), jobs)
-                if stop := asking.stop_in(verdicts):
+                verdicts = together(lambda job: carry_out_one(svc, scm, job), jobs, at_once=svc.settings.scm_concurrency)
+                if stop := stop_in(verdicts):
                     raise stop
         except (LoginError, SetupError) as error:
             result.stopped = error

@@ -20,7 +20,7 @@ from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
-from models.errors import BatchError, CertflowError
+from models.errors import BatchError, CertflowError, InputError
 from models.orders import Run
 from models.summaries import Summary
 from tasks.settings import settings
@@ -62,6 +62,12 @@ def by_schedule() -> bool:
     """Whether a schedule started this run, not a person or a program."""
     context = FlowRunContext.get()
     return bool(context and context.flow_run and context.flow_run.auto_scheduled)
+
+
+def demand_requester(requested_by: str) -> None:
+    """Raises: InputError where CERTFLOW_REQUIRE_REQUESTED_BY demands that somebody is named, and nobody is; a schedule names nobody."""
+    if settings().require_requested_by and not requested_by and not by_schedule():
+        raise InputError("requested_by is required here (CERTFLOW_REQUIRE_REQUESTED_BY): say for whom this is done; nothing was sent")
 
 
 def log() -> "logging.Logger | logging.LoggerAdapter[logging.Logger]":

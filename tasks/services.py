@@ -5,7 +5,7 @@ stops the account here, for this process and all others (RULES S1).
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from threading import Lock
@@ -134,6 +134,11 @@ def _services() -> Services:
 def open_services() -> Iterator[Services]:
     """The services of this process."""
     yield _services()
+
+
+def open_vault() -> AbstractContextManager[Vault]:
+    """Vault alone, for a host that has none of our databases. Raises: SetupError when the settings do not name it."""
+    return closing(_vault(settings()))
 
 
 def forget_services() -> None:

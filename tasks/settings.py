@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from models.errors import InputError, SetupError
+from models.errors import SetupError
 from models.parameters import Account
 
 
@@ -73,11 +73,6 @@ class Settings(BaseSettings):
         if not value:
             raise ValueError("names no account")
         return value
-
-    def demand_requested_by(self, requested_by: str) -> None:
-        """Raises: InputError when it must be said for whom something is done, and is not."""
-        if self.require_requested_by and not requested_by:
-            raise InputError("requested_by is required here (CERTFLOW_REQUIRE_REQUESTED_BY): say for whom this is done; nothing was sent")
 
     @property
     def database(self) -> str:

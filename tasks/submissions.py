@@ -8,14 +8,13 @@ from uuid import UUID
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from models.errors import AmbiguousError, CertflowError, ConflictError, LoginError, RejectedError, TransientError
-from models.marker import with_marker
-from models.names import names_to_send
-from models.orders import IMPORTED, CertificateOrder, Submission
-from models.records import Enrolled, EnrollRequest
+from models.orders import IMPORTED, REISSUE, RENEW, CertificateOrder, Submission
+from models.records import Enrolled
 from models.status import SubmissionStatus
-from tasks import keys
+from tasks import asking, keys
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import Session, orders, submissions
+from tasks.batches import TOGETHER, each
 from tasks.retry import step
 from tasks.runs import log, this_run
 from tasks.services import Services, open_services
@@ -23,9 +22,19 @@ from tasks.services import Services, open_services
 MOST_ATTEMPTS = 3
 """The first send and at most two more by poll_orders; then a person decides (RULES E4)."""
 
-
 TURNED_AWAY = frozenset({401, 403})
 """HTTP statuses after which an order is planned again, besides 429; a permission code with status 400 refuses it (RULES E2)."""
+
+NO_RENEWAL = -180
+"""SCM's code for a profile that allows none (contract 4)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """What was sent: how many SCM took, and for each that failed its submission and a sentence."""
+
+    taken: int = 0
+    failed: tuple[tuple[UUID, str], ...] = ()
 
 
 @step
@@ -36,26 +45,59 @@ def send(submission_id: UUID) -> str:
     RejectedError with SCM's words when SCM refused it for good.
     """
     with open_services() as svc:
-        with svc.store.reading() as session:
-            planned = submissions.submission(session, submission_id)
-            order = orders.order(session, planned.order_id)
-        if planned.status != SubmissionStatus.PLANNED:
-            return planned.status
-        with svc.scm(order.account) as scm:
-            return _send(svc, scm, order, submission_id)
+        return _send(svc, submission_id)
 
 
-def _send(svc: Services, scm: ScmClient, order: CertificateOrder, submission_id: UUID) -> str:
+@step
+def send_some(submission_ids: Sequence[UUID]) -> Sent:
+    """Send several, as many at once as SCM may be asked. One that fails stops no other; a refused login stops all (RULES S1)."""
+    with open_services() as svc:
+        statuses, failed = each(lambda id_: _send(svc, id_), submission_ids, at_once=svc.settings.scm_concurrency)
+    return Sent(
+        taken=sum(status == SubmissionStatus.SUBMITTED for status in statuses.values()),
+        failed=tuple((id_, str(error)) for id_, error in failed.items()),
+    )
+
+
+def send_all(submission_ids: Sequence[UUID]) -> Sent:
+    """Make the keys of planned submissions, then send them, in tasks of 100 (RULES E1)."""
+    taken, failed = 0, keys.create_all(submission_ids)
+    without_key = {id_ for id_, _ in failed}
+    ready = [id_ for id_ in submission_ids if id_ not in without_key]
+    for first in range(0, len(ready), TOGETHER):
+        sent = send_some(ready[first:first + TOGETHER])
+        taken += sent.taken
+        failed += sent.failed
+        if len(ready) > TOGETHER:
+            log().info("%s of %s sent, %s failed so far", f"{min(first + TOGETHER, len(ready)):,}", f"{len(ready):,}", len(failed))
+    return Sent(taken=taken, failed=tuple(failed))
+
+
+def _send(svc: Services, submission_id: UUID) -> str:
+    with svc.store.reading() as session:
+        planned = submissions.submission(session, submission_id)
+        order = orders.order(session, planned.order_id)
+    if planned.status != SubmissionStatus.PLANNED:
+        return planned.status
+    with svc.scm(order.account) as scm:
+        return _sent(svc, scm, order, planned)
+
+
+def _sent(svc: Services, scm: ScmClient, order: CertificateOrder, planned: Submission) -> str:
+    before = asking.look_before(svc, scm, order, planned)
     try:
         with svc.store.transaction() as session:
-            claimed = submissions.claim(session, submission_id, now=svc.clock(), run=this_run())
+            claimed = submissions.claim(
+                session, planned.id, now=svc.clock(), run=this_run(), known_ssl_ids=before.ssl_ids, known_serial_number=before.serial_number,
+                known_replaced_at=before.replaced_at,
+            )
     except ConflictError:
-        return _status(svc, submission_id)    # another run was faster
+        return _status(svc, planned.id)    # another run was faster
     try:
-        answer = scm.enroll(request_for(order, claimed))    # the only line that cannot be taken back
+        answer = asking.ask(scm, order, claimed, before)    # the only line that cannot be taken back
     except AmbiguousError as error:
         with svc.store.transaction() as session:
-            submissions.still_in_doubt(session, submission_id, why=str(error))
+            submissions.still_in_doubt(session, claimed.id, why=str(error))
             orders.record_event(session, order.id, "in doubt", str(error), now=svc.clock(), run=this_run())
         return SubmissionStatus.SUBMITTING
     except TransientError as error:    # surely not taken (RULES E2, S1)
@@ -65,10 +107,12 @@ def _send(svc: Services, scm: ScmClient, order: CertificateOrder, submission_id:
         if error.status in TURNED_AWAY or (isinstance(error, LoginError) and error.code is None):    # not SCM's code: it was not sent
             _plan_again(svc, claimed, error)
             raise
+        if error.code == NO_RENEWAL and _order_anew(svc, order, claimed, error):
+            return _send(svc, claimed.id)
         with svc.store.transaction() as session:
-            submissions.refused(session, submission_id, attempt=claimed.attempts, why=str(error), now=svc.clock(), run=this_run())
+            submissions.refused(session, claimed.id, attempt=claimed.attempts, why=str(error), now=svc.clock(), run=this_run())
         raise
-    _remember(svc, submission_id, answer)
+    _remember(svc, claimed.id, answer)
     return SubmissionStatus.SUBMITTED
 
 
@@ -79,18 +123,17 @@ def _plan_again(svc: Services, claimed: Submission, error: CertflowError) -> Non
         )
 
 
-def request_for(order: CertificateOrder, submission: Submission) -> EnrollRequest:
-    """An order as it goes over the wire: all names besides the common name (RULES N3), our marker at the end of the comments (E3)."""
-    assert submission.csr  # noqa: S101 - the key comes before the claim
-    assert order.organization_id is not None  # noqa: S101 - the checks demand them
-    assert order.certificate_profile_id is not None  # noqa: S101
-    assert order.term_days is not None  # noqa: S101
-    return EnrollRequest(
-        organization_id=order.organization_id, profile_id=order.certificate_profile_id, term_days=order.term_days, csr=submission.csr,
-        names=names_to_send(order.common_name, tuple(order.subject_alternative_names), single_name_profile=False),
-        comments=with_marker(order.comments or "", submission.id), external_requester_emails=tuple(order.external_requester_emails),
-        custom_fields=tuple(order.custom_fields.items()),
-    )
+def _order_anew(svc: Services, order: CertificateOrder, claimed: Submission, error: RejectedError) -> bool:
+    """Whether a new order takes the place of a renewal that the profile does not allow; only for orders named by hand (RULES R4)."""
+    if claimed.kind != RENEW or claimed.wish.get("by_itself"):
+        return False
+    term_days = asking.longest_term(svc, order)
+    if term_days is None or order.organization_id is None or order.certificate_profile_id is None:
+        return False
+    with svc.store.transaction() as session:
+        submissions.order_anew(
+            session, claimed.id, attempt=claimed.attempts, term_days=term_days, why=str(error), now=svc.clock(), run=this_run())
+    return True
 
 
 def _remember(svc: Services, submission_id: UUID, answer: Enrolled) -> None:
@@ -113,13 +156,15 @@ def _write_down(session: Session, submission_id: UUID, answer: Enrolled, *, now:
     sent = submissions.submission(session, submission_id)
     order = orders.order(session, sent.order_id)
     holder = orders.by_ssl_ids(session, sent.account, [answer.ssl_id]).get(answer.ssl_id)
-    if order.ssl_id == answer.ssl_id:
+    if order.ssl_id == answer.ssl_id and sent.kind != REISSUE:
         order.renew_id = answer.renew_id or order.renew_id
         return ""
-    if sent.status == SubmissionStatus.SUBMITTING and (holder is None or holder.origin == IMPORTED):
+    if sent.status == SubmissionStatus.SUBMITTING and (holder is None or holder.origin == IMPORTED or holder.id == order.id):
         orders.give_way(session, sent.account, answer.ssl_id, to=order.id)
         submissions.submitted(session, sent.id, ssl_id=answer.ssl_id, renew_id=answer.renew_id, now=now, run=this_run())
         return ""
+    if sent.kind == REISSUE and sent.status in {SubmissionStatus.SUBMITTED, SubmissionStatus.DONE}:
+        return ""    # a poll has seen that SCM took it
     left_over = f"SCM took order {order.id} ({order.common_name}) as {answer.ssl_id}, but here it is {order.status}" + (
         f" as {order.ssl_id}" if order.ssl_id else "") + f": decline or revoke {answer.ssl_id} in SCM if it is not wanted"
     orders.record_event(session, order.id, "needs attention", left_over, now=now, run=this_run())
@@ -127,7 +172,7 @@ def _write_down(session: Session, submission_id: UUID, answer: Enrolled, *, now:
 
 
 def _left_to_settling(_state: object) -> None:
-    raise AmbiguousError("SCM took the order, but the database could not write it down; poll-orders finds it again by its marker")
+    raise AmbiguousError("SCM took the order, but the database could not write it down; poll-orders finds it again")
 
 
 def _status(svc: Services, submission_id: UUID) -> str:
@@ -135,30 +180,12 @@ def _status(svc: Services, submission_id: UUID) -> str:
         return submissions.submission(session, submission_id).status
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sent:
-    """What a poll sent: how many SCM took, and a sentence for each that failed."""
-
-    taken: int = 0
-    failed: tuple[str, ...] = ()
-
-
 def send_planned(account: str, order_ids: Sequence[UUID] | None = None) -> Sent:
-    """Make the keys of what is planned and send it, one after the other (RULES E1, E4); a refused login ends it (S1).
+    """Make the keys of what is planned and send it (RULES E1, E4); a refused login ends it (S1).
 
     What was sent three times without trace is left to a person.
     """
-    taken = 0
-    failed: list[str] = []
-    for submission_id in _planned(account, order_ids):
-        try:
-            keys.create(submission_id)
-            taken += send(submission_id) == SubmissionStatus.SUBMITTED
-        except LoginError:
-            raise
-        except CertflowError as error:
-            failed.append(f"submission {submission_id}: {error}")
-    return Sent(taken=taken, failed=tuple(failed))
+    return send_all(_planned(account, order_ids))
 
 
 def _planned(account: str, order_ids: Sequence[UUID] | None) -> list[UUID]:

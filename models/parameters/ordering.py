@@ -138,6 +138,11 @@ class RenewParameters(Parameters):
         """Nobody named the orders: Certflow chooses what is due (RULES R1, R6)."""
         return not self.orders
 
+    @property
+    def does(self) -> RenewAction:
+        """What is sent: after a key compromise nothing is reissued (RULES V3)."""
+        return RENEW if self.because_of_key_compromise else self.action
+
     def wish(self) -> dict[str, Any]:
         """What must be equal in a second request for the same order under the same id (RULES E6)."""
         return self.model_dump(mode="json", include={

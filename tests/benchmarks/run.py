@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import hvac
+import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASURED = Path(__file__).with_name("measured.py")
@@ -68,8 +70,18 @@ class Account:
             "VAULT_ADDR": line["vault"], "VAULT_TOKEN": line["vault_token"], "PYTHONPATH": str(ROOT),
             "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false", "BENCHMARK_SCM": line["scm"], "BENCHMARK_ACCOUNT": json.dumps(line["account"]),
         }
+        self._control = line["scm"].removesuffix("/api") + "/_control"
         vault = hvac.Client(url=line["vault"], token=line["vault_token"])
         vault.secrets.kv.v2.create_or_update_secret("certflow/accounts/default", secret={"base_url": line["scm"], **line["account"]})
+
+    def set(self, **settings: Any) -> None:
+        """Change the sandbox's settings."""
+        requests.put(f"{self._control}/settings", json=settings, timeout=60).raise_for_status()
+
+    def most_orders_of_a_name(self, beginning: str) -> int:
+        """How many orders SCM holds for the name that it holds the most for, among names that begin like this."""
+        names = Counter(one["common_name"] for one in requests.get(f"{self._control}/orders", timeout=60).json())
+        return max(number for name, number in names.items() if name.startswith(beginning))
 
     def measured(self, name: str, home: str) -> Figures:
         """A function of measured.py in a process of its own."""
@@ -134,6 +146,20 @@ def open_orders(bench: Bench, number: int) -> None:
         bench.promise("open orders are polled by reports, not one by one", polled["calls"] <= polled["orders"] / 2 + polled["certificates"])
 
 
+def renewals(bench: Bench) -> None:
+    """A thousand due certificates renewed in one run; each live entry is read back, and SCM is asked whether an order was doubled."""
+    with account(100) as scm, TemporaryDirectory() as home:
+        scm.set(clock_offset=-150 * 86_400)
+        scm.measured("order_many", home)
+        scm.set(clock_offset=0, latency=LATENCY_MS / 1000)
+        renewed = bench.line(f"1,000 renewals, EC, delivered, {LATENCY_MS} ms away", scm.measured("renew_many", home))
+        bench.promise("each renewal is delivered", renewed["certificates"] == renewed["orders"])
+        bench.promise("a renewal costs at most 5 calls", renewed["calls"] <= 5 * renewed["orders"])
+        checked = scm.measured("check_renewed", home)
+        bench.promise("each live entry belongs together", checked["orders"] == renewed["orders"])
+        bench.promise("no order is doubled", scm.most_orders_of_a_name("renew-") == 2)
+
+
 def main() -> int:
     """1 when a promise is broken."""
     parser = argparse.ArgumentParser(description="Import and poll of large accounts, measured on the sandbox.")
@@ -146,6 +172,7 @@ def main() -> int:
         certificates(bench, 10_000)
         rows(bench, LARGE, fewer=10_000)
         open_orders(bench, 1000)
+        renewals(bench)
     for one in bench.broken:
         print(f"BROKEN: {one}")
     return 1 if bench.broken else 0

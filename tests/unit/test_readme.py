@@ -23,6 +23,7 @@ from models.parameters import (
     OrderParameters,
     Parameters,
     PollParameters,
+    RenewParameters,
     RevokeParameters,
     SyncParameters,
     checked,
@@ -35,11 +36,13 @@ README = (ROOT / "README.md").read_text()
 PARAMETERS: dict[str, type[Parameters]] = {
     "check_account": CheckParameters, "sync_reference_data": SyncParameters, "import_orders": ImportParameters,
     "order_certificate": OrderParameters, "poll_orders": PollParameters,
+    "renew_or_reissue": RenewParameters,
     "revoke": RevokeParameters, "cancel_orders": CancelParameters, "delete_orders": DeleteParameters,
 }
 SUMMARIES: dict[str, type[summaries.Summary]] = {
     "check_account": summaries.AccountSummary, "sync_reference_data": summaries.SyncSummary, "import_orders": summaries.ImportSummary,
     "order_certificate": summaries.OrderSummary, "poll_orders": summaries.PollSummary,
+    "renew_or_reissue": summaries.RenewSummary,
     "revoke": summaries.RevokeSummary, "cancel_orders": summaries.CancelSummary, "delete_orders": summaries.DeleteSummary,
 }
 assert models.orders.CertificateOrder.metadata is models.reference.Organization.metadata is SQLModel.metadata

@@ -50,11 +50,12 @@ def upgrade() -> None:
     op.add_column('submission', sa.Column('names', names, nullable=False, server_default='[]'))
     op.add_column('submission', sa.Column('reuse_of', sa.Uuid(), nullable=True))
     op.add_column('submission', sa.Column('known_serial_number', sa.String(), nullable=True))
+    op.add_column('submission', sa.Column('known_replaced_at', sa.DateTime(timezone=True), nullable=True))
     op.add_column('submission', sa.Column('marked_renewed_at', sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
-    for column in ('marked_renewed_at', 'known_serial_number', 'reuse_of', 'names'):
+    for column in ('marked_renewed_at', 'known_replaced_at', 'known_serial_number', 'reuse_of', 'names'):
         op.drop_column('submission', column)
     op.drop_column('order_event', 'started_by')
     op.drop_table('revocation')

@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 
 from models.orders import Certificate, CertificateOrder, Revocation
 from models.status import OrderStatus
+from tasks.adapters.store.renewals import reissue_taken
 
 LICENCE_LOCK = 0x636572746C6963
 """PostgreSQL advisory lock: counting and inserting must not interleave. SQLite's writers are one after the other anyway."""
@@ -71,7 +72,7 @@ def not_fetched(
 ) -> list[CertificateOrder]:
     """Issued orders whose newest certificate is not in the repository, by sslId above `after`; of these or of this origin only, if given.
 
-    One that may never be delivered does not count: SCM is asked again (RULES D3).
+    One that may never be delivered does not count: SCM is asked again (RULES D3). Nor does the old one while a reissue is under way (E5).
     """
     query = select(CertificateOrder).where(*_lacks_certificate(account, after, order_ids, origin))
     return list(session.exec(query.order_by(col(CertificateOrder.ssl_id)).limit(most)))
@@ -89,7 +90,7 @@ def _lacks_certificate(account: str, after: int, order_ids: Iterable[UUID] | Non
     )
     return [
         col(CertificateOrder.account) == account, col(CertificateOrder.status) == OrderStatus.ISSUED, col(CertificateOrder.ssl_id) > after,
-        col(CertificateOrder.deleted_at).is_(None), ~here,
+        col(CertificateOrder.deleted_at).is_(None), ~here | reissue_taken(),
         *([col(CertificateOrder.id).in_(list(order_ids))] if order_ids is not None else []),
         *([col(CertificateOrder.origin) == origin] if origin is not None else []),
     ]

@@ -173,6 +173,14 @@ def known_ssl_ids(session: Session, account: str, ssl_ids: Sequence[int]) -> set
     return known
 
 
+def ssl_ids_named(session: Session, account: str, common_name: str) -> set[int]:
+    """SCM's ids of the account's orders for a common name, deleted or not."""
+    found = session.exec(select(CertificateOrder.ssl_id).where(
+        CertificateOrder.account == account, col(CertificateOrder.common_name).in_(_spellings(common_name)),
+    ))
+    return {id_ for id_ in found if id_ is not None}
+
+
 def upsert(
     session: Session, account: str, records: Sequence[OrderRecord], *, now: datetime, run: Run | None, include_deleted: bool = False
 ) -> Upserted:

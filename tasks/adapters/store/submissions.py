@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from models.errors import ConflictError, NotFoundError
-from models.orders import REISSUE, CertificateOrder, Run, Submission
+from models.orders import ENROLL, REISSUE, CertificateOrder, Run, Submission
 from models.status import STEPS, OrderStatus, SubmissionStatus
 from tasks.adapters.store.orders import record_event
 
@@ -89,12 +89,18 @@ def keep_key(session: Session, id_: UUID, *, csr: str, public_key_sha256: str) -
     )
 
 
-def claim(session: Session, id_: UUID, *, now: datetime, run: Run | None, by: str = "", known_ssl_ids: Iterable[int] = ()) -> Submission:
-    """planned -> submitting: from here on only this caller may send it (RULES E1). Raises: ConflictError."""
+def claim(
+    session: Session, id_: UUID, *, now: datetime, run: Run | None, by: str = "", known_ssl_ids: Iterable[int] = (),
+    known_serial_number: str | None = None, known_replaced_at: datetime | None = None,
+) -> Submission:
+    """planned -> submitting: from here on only this caller may send it (RULES E1). Raises: ConflictError.
+
+    What SCM showed before goes with it: by that a lost renewal or reissue is found again (RULES E5).
+    """
     attempts = submission(session, id_).attempts + 1
     move(
         session, id_, SubmissionStatus.PLANNED, SubmissionStatus.SUBMITTING, claimed_at=now, attempts=attempts, absent_at=[],
-        known_ssl_ids=list(known_ssl_ids), error=None,
+        known_ssl_ids=list(known_ssl_ids), known_serial_number=known_serial_number, known_replaced_at=known_replaced_at, error=None,
     )
     claimed = submission(session, id_)
     _order_follows(session, claimed, OrderStatus.SUBMITTING, now=now)
@@ -144,6 +150,18 @@ def withdrawn(session: Session, id_: UUID, old: SubmissionStatus, *, why: str, n
     record_event(session, submission(session, id_).order_id, "withdrawn", why, now=now, run=run, by=by)
 
 
+def order_anew(session: Session, id_: UUID, *, attempt: int, term_days: int, why: str, now: datetime, run: Run | None) -> None:
+    """submitting -> planned as a new order, since the profile allows no renewal (RULES R4). Raises: ConflictError."""
+    move(
+        session, id_, SubmissionStatus.SUBMITTING, SubmissionStatus.PLANNED, attempt=attempt, error=why, absent_at=[], attempts=attempt - 1,
+        kind=ENROLL,
+    )
+    sent = submission(session, id_)
+    session.execute(update(CertificateOrder).where(col(CertificateOrder.id) == sent.order_id).values(term_days=term_days))
+    _order_follows(session, sent, OrderStatus.PLANNED, now=now)
+    record_event(session, sent.order_id, "ordered anew", f"{why}; a new order takes the renewal's place", now=now, run=run)
+
+
 def still_in_doubt(session: Session, id_: UUID, *, why: str) -> None:
     """Say why a claimed submission is not settled. Nothing happens when it was settled meanwhile."""
     session.execute(update(Submission).where(col(Submission.id) == id_, col(Submission.status) == SubmissionStatus.SUBMITTING).values(error=why))
@@ -166,6 +184,11 @@ def finish(session: Session, id_: UUID) -> None:
     session.execute(
         update(Submission).where(col(Submission.id) == id_, col(Submission.status) == SubmissionStatus.SUBMITTED).values(status=SubmissionStatus.DONE)
     )
+
+
+def marked_renewed(session: Session, id_: UUID, *, now: datetime) -> None:
+    """Remember that SCM was told which order this new one renews (RULES R4)."""
+    session.execute(update(Submission).where(col(Submission.id) == id_).values(marked_renewed_at=now))
 
 
 def linked_ssl_ids(session: Session, account: str, ssl_ids: Iterable[int]) -> set[int]:

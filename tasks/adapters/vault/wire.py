@@ -75,7 +75,7 @@ class Wire:
 
     def refused(self, answer: Answer, *, path: str, capability: str) -> NoReturn:
         """Say why a call got 403: the token, or the policy that lacks `capability` on `path`. Raises: SetupError."""
-        lacks = f'its policy lacks "{capability}" on {path} (deployments/vault-policies/worker.hcl has all that is needed)'
+        lacks = f'its policy lacks "{capability}" on {path} (deployments/vault-policies/ has what is needed: worker.hcl, for consumers reader.hcl)'
         if self._login:
             raise SetupError(f"Vault refused the AppRole login's token: {lacks}", status=answer.status)
         ended = "Vault refused the token: it has ended or was revoked, or belongs to another namespace; set a new VAULT_TOKEN"

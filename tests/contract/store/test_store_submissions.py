@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from models.errors import ConflictError, NotFoundError
-from models.orders import Submission
+from models.orders import Run, Submission
 from models.status import STEPS, OrderStatus, SubmissionStatus
 from tasks.adapters.store import Store, orders, submissions
 
@@ -80,7 +80,7 @@ def test_a_claim_remembers_when_and_what_was_there_before(store: Store, submissi
     """RULES E3, E5"""
     id_ = submission(absent_at=["2026-01-01T00:00:00+00:00"], error="earlier")
     with store.transaction() as session:
-        claimed = submissions.claim(session, id_, now=now, run="run-1", by="alice", known_ssl_ids=[2**40, 7])
+        claimed = submissions.claim(session, id_, now=now, run=Run("run-1", "Python"), by="alice", known_ssl_ids=[2**40, 7])
     assert (claimed.status, claimed.claimed_at, claimed.attempts) == (Status.SUBMITTING, now, 1)
     assert (claimed.known_ssl_ids, claimed.absent_at, claimed.error) == ([2**40, 7], [], None)
     assert order_status(store, claimed.order_id) == OrderStatus.SUBMITTING

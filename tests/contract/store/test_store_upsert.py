@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event
 
 from models.marker import with_marker
-from models.orders import IMPORTED, CertificateOrder
+from models.orders import IMPORTED, CertificateOrder, Run
 from models.records import OrderRecord
 from models.status import OrderStatus, SubmissionStatus
 from tasks.adapters.store import Store, orders
@@ -29,7 +29,7 @@ FACTS: dict[str, Any] = {
 
 def written(store: Store, records: Sequence[OrderRecord], *, now: datetime, **more: Any) -> orders.Upserted:
     with store.transaction() as session:
-        return orders.upsert(session, "default", records, now=now, run="run-1", **more)
+        return orders.upsert(session, "default", records, now=now, run=Run("run-1", "Python"), **more)
 
 
 def row(store: Store, ssl_id: int, account: str = "default") -> CertificateOrder:

@@ -17,6 +17,11 @@ from uuid import uuid4
 import hvac
 import psycopg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from sqlmodel import select
 
 from flows.import_orders import import_orders
@@ -89,6 +94,37 @@ class World:
     def events(self, common_name: str) -> list[str]:
         order = self.order(common_name)
         return [row.kind for row in self.rows(OrderEvent) if row.order_id == order.id]
+
+    def successors(self, common_name: str) -> list[CertificateOrder]:
+        """Orders that renew one of that name."""
+        return [row for row in self.rows(CertificateOrder) if row.common_name == common_name and row.predecessor_id is not None]
+
+    def successor(self, common_name: str) -> CertificateOrder:
+        """The successor of our first order for a name."""
+        rows = self.rows(CertificateOrder)
+        first = next(row for row in rows if row.common_name == common_name and row.predecessor_id is None and row.live_name)
+        return next(row for row in rows if row.predecessor_id == first.id)
+
+    def delivered(self, row: CertificateOrder) -> Certificate | None:
+        """The newest delivered certificate of an order."""
+        return next((one for one in reversed(self.rows(Certificate)) if one.order_id == row.id and one.delivered_at), None)
+
+    def deliver_successor(self, common_name: str) -> dict[str, Any]:
+        """Poll until the successor is delivered; the live entry."""
+        self.poll_until(lambda: bool(self.successors(common_name)) and self.delivered(self.successor(common_name)) is not None)
+        return self.entry(f"live/{common_name}")
+
+    def at_scm(self, common_name: str) -> list[int]:
+        """SCM's ids of the orders for a name."""
+        return sorted(row["ssl_id"] for row in self.sandbox.orders(common_name))
+
+    def stranger(self) -> dict[str, Any]:
+        """An issued order at SCM that nobody placed here, whose name no other order has."""
+        return next(
+            row for row in self.sandbox.orders()
+            if row["status"] == "Issued" and row["common_name"].endswith(".example.com") and row["profile_id"] == 5201 and not row["renewed"]
+            and len(self.sandbox.orders(row["common_name"])) == 1 and row["auto_renew"] == "Not scheduled"
+        )
 
     def living(self, number: int = 1) -> list[CertificateOrder]:
         """So many issued orders that an import found, each with a name of its own and its certificate here."""
@@ -187,6 +223,31 @@ def order() -> Callable[..., Any]:
             "common_name": common_name, "organization": ORGANIZATION, "certificate_profile": PROFILE, "key_algorithm": "EC", **more,
         })
     return act
+
+
+@pytest.fixture
+def aged(synced: World, order: Callable[..., Any]) -> Callable[..., World]:
+    """Certificates of ours that are delivered and due: of 199 days 49 are left."""
+
+    def act(*names: str, **more: Any) -> World:
+        synced.sandbox.settings(clock_offset=-timedelta(days=150).total_seconds())
+        for name in names:
+            order(name, **more)
+        synced.deliver(*names)
+        synced.sandbox.settings(clock_offset=0)
+        return synced
+    return act
+
+
+@pytest.fixture
+def own_csr() -> Callable[..., str]:
+    """A customer's CSR, for a new key unless one is given; nobody else has the key."""
+
+    def make(common_name: str, key: ec.EllipticCurvePrivateKey | None = None) -> str:
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+        request = x509.CertificateSigningRequestBuilder().subject_name(subject)
+        return request.sign(key or ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+    return make
 
 
 @pytest.fixture(scope="session")

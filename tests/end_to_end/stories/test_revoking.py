@@ -244,7 +244,7 @@ def test_a_thousand_revocations_are_a_few_tasks_and_two_calls_each(world, monkey
     from tasks import revoking
 
     rows = world.living(60)
-    monkeypatch.setattr(revoking, "BATCH", 25)
+    monkeypatch.setattr(revoking, "TOGETHER", 25)
     batches = []
     real = revoking.carry_out_batch
     monkeypatch.setattr(revoking, "carry_out_batch", lambda account, ids: (batches.append(len(ids)), real(account, ids))[1])

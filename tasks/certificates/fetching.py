@@ -8,14 +8,13 @@ from itertools import islice
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from models.delivery import HOLD, NEVER, Asked, Finding, IssuedFacts, findings
 from models.errors import BadCertificateError, CertflowError, ConflictError, LoginError, NotReadyError, RejectedError, SetupError
-from models.orders import ORDERED, Certificate, CertificateOrder, Submission
-from tasks.adapters import pki
+from models.orders import REISSUE, CertificateOrder
 from tasks.adapters.scm import ScmClient
-from tasks.adapters.store import certificates, orders, submissions
+from tasks.adapters.store import certificates, orders, renewals, submissions
 from tasks.adapters.store.certificates import Kept
 from tasks.adapters.store.rows import event
+from tasks.certificates.comparing import Asking, Checked, compared_with_order, take_over, unusable
 from tasks.retry import step
 from tasks.runs import Progress, log, this_run
 from tasks.services import Services, open_services
@@ -26,15 +25,6 @@ COLLECTED_AHEAD = 50
 """Certificates. A process that is killed asks again for at most those that it had not stored."""
 
 Answered: TypeAlias = tuple[CertificateOrder, bytes | CertflowError]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Checked:
-    """A certificate as it will be stored, and how it differs from what was asked."""
-
-    order: CertificateOrder
-    new: Certificate
-    found: tuple[Finding, ...]
 
 
 @dataclass(kw_only=True)
@@ -132,6 +122,8 @@ def _take(svc: Services, answered: Sequence[Answered], result: Fetched) -> None:
     """Store what can be stored, and say of each other answer why not. Raises: LoginError, after that."""
     with svc.store.reading() as session:    # after SCM's answers: a reissue writes its submission before it asks SCM
         sent = submissions.of_orders(session, [row.id for row, _ in answered])
+        follow = [row for row, _ in answered if row.predecessor_id or any(one.kind == REISSUE for one in sent.get(row.id, []))]
+        before = renewals.newest_certificates(session, [*(row.id for row in follow), *(row.predecessor_id for row in follow if row.predecessor_id)])
     usable: list[Checked] = []
     waiting: dict[UUID, str] = {}
     for row, answer in answered:
@@ -139,11 +131,12 @@ def _take(svc: Services, answered: Sequence[Answered], result: Fetched) -> None:
             waiting[row.id] = f"SCM has issued it but does not hand it out yet ({answer})"
             result.waiting += 1
         elif isinstance(answer, bytes):
+            asking = Asking(row, sent.get(row.id, []), before.get(row.id) or (before.get(row.predecessor_id) if row.predecessor_id else None))
             try:
-                usable.append(_checked(svc, row, answer, sent.get(row.id, [])))
+                usable.append(compared_with_order(asking, answer, now=svc.clock()))
             except BadCertificateError as error:
                 try:
-                    usable.append(_unusable(svc, row, answer, sent.get(row.id, []), error))
+                    usable.append(unusable(asking, answer, error, now=svc.clock()))
                 except BadCertificateError:
                     waiting[row.id] = f"not usable: {error}"
                     result.failed.append(f"order {row.ssl_id} ({row.common_name}): {error}")
@@ -170,8 +163,8 @@ def _store(svc: Services, checked: Sequence[Checked], result: Fetched) -> None:
         return
     for one, what in zip(checked, kept, strict=True):
         result.fetched += what is Kept.ADDED
-        result.waiting += what is Kept.NO_ROOM
-        if what is Kept.NO_ROOM:
+        result.waiting += what is Kept.NO_ROOM or one.old
+        if what is Kept.NO_ROOM or one.old:
             continue
         for finding in one.found:
             log().warning("order %s (%s): %s", one.order.ssl_id, one.order.common_name, finding.text)
@@ -187,72 +180,23 @@ def _stored_together(svc: Services, checked: Sequence[Checked]) -> list[Kept]:
         kept = certificates.add(session, [one.new for one in checked], limit=svc.settings.certificate_limit, now=now)
         rows = orders.by_ids(session, [one.order.id for one in checked])
         for one, what in zip(checked, kept, strict=True):
-            row, new = rows[one.order.id], one.new
+            if (row := rows.get(one.order.id)) is None:
+                raise ConflictError("an import has given the order its old id back: the next import or poll fetches it")
+            new = one.new
             if what is Kept.NO_ROOM:
                 row.waiting_because = _no_room(svc)
                 continue
+            if one.old:
+                row.waiting_because = f"SCM took the reissue and still hands out the certificate before it (serial number {new.serial_number})"
+                continue
             row.waiting_because, row.serial_number = new.held_because, new.serial_number
             row.issued_at, row.expires_at = row.issued_at or new.not_before, row.expires_at or new.not_after
+            take_over(row, one)
             if what is Kept.ADDED:
                 said = "; ".join((f"serial {new.serial_number}", *(finding.text for finding in one.found)))
                 events.append(event(row.id, "fetched", said, now=now, run=run))
         orders.record_events(session, events)
     return kept
-
-
-def _checked(svc: Services, row: CertificateOrder, answer: bytes, sent: Sequence[Submission]) -> Checked:
-    """The certificate as we store it, compared with what was asked (RULES D3). Raises: BadCertificateError."""
-    ours = [one for one in sent if one.public_key_sha256][::-1]
-    issued, owner = _with_our_key(answer, ours)
-    wanted = ours[0].public_key_sha256 if ours else None
-    facts = IssuedFacts(
-        names=issued.names, not_before=issued.not_before, not_after=issued.not_after, public_key_sha256=issued.public_key_sha256,
-        issuer=issued.issuer, extended_key_usages=issued.extended_key_usages,
-    )
-    asked = Asked(
-        names=tuple(row.subject_alternative_names), term_days=row.term_days, public_key_sha256=owner.public_key_sha256 if owner else wanted,
-    )
-    found = findings(certificate=facts, asked=asked, now=svc.clock()) if row.origin == ORDERED else ()
-    never = owner is None and wanted is not None
-    held = "; ".join(one.text for one in found if one.kind == HOLD or (one.kind == NEVER and never))
-    new = _row(
-        svc, row, owner, issued, held_because=held or None, never_deliver=never, flags=[one.text for one in found if one.kind not in {HOLD, NEVER}],
-    )
-    return Checked(order=row, new=new, found=found)
-
-
-def _unusable(svc: Services, row: CertificateOrder, answer: bytes, sent: Sequence[Submission], why: BadCertificateError) -> Checked:
-    """A certificate whose chain does not verify, as we store it: its serial is needed to revoke it (RULES D3). Raises: BadCertificateError."""
-    owner = next((one for one in reversed(sent) if one.public_key_sha256), None)
-    issued = pki.leaf_alone(answer, owner.public_key_sha256 if owner else None)
-    return Checked(order=row, new=_row(svc, row, owner, issued, held_because=str(why), never_deliver=True), found=())
-
-
-def _row(
-    svc: Services, row: CertificateOrder, owner: Submission | None, issued: pki.IssuedCertificate, *, held_because: str | None,
-    never_deliver: bool, flags: Sequence[str] = (),
-) -> Certificate:
-    return Certificate(
-        order_id=row.id, submission_id=owner.id if owner else None, serial_number=issued.serial_number, sha256=issued.sha256,
-        public_key_sha256=issued.public_key_sha256, names=list(issued.names), issuer=issued.issuer, key_algorithm=issued.key_algorithm,
-        key_size=str(issued.key_size), extended_key_usage=list(issued.extended_key_usages), not_before=issued.not_before,
-        not_after=issued.not_after, pem=issued.pem, chain_pem=issued.chain_pem, fetched_at=svc.clock(), held_because=held_because,
-        never_deliver=never_deliver, flags=list(flags),
-    )
-
-
-def _with_our_key(answer: bytes, ours: list[Submission]) -> tuple[pki.IssuedCertificate, Submission | None]:
-    """The certificate for the newest of our keys that it fits; for nobody's key of ours, the leaf that SCM sent, so that its serial is known."""
-    wrong: BadCertificateError | None = None
-    for one in ours:
-        try:
-            return pki.assemble(answer, one.public_key_sha256), one
-        except BadCertificateError as error:
-            wrong = wrong or error
-    try:
-        return pki.assemble(answer, None), None
-    except BadCertificateError as error:
-        raise wrong or error from None
 
 
 def _mark_waiting(svc: Services, because: Mapping[UUID, str]) -> None:

@@ -7,40 +7,20 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, timedelta
-from typing import Any, Literal
+from datetime import date
+from typing import Any
 
-from models.choosing import SSL, as_id, choose_organization, choose_profile, departments, orders_ssl, path
+from models.checks.facts import Level, Problem, ReferenceFacts, is_private
+from models.checks.names import check_names
+from models.choosing import as_id, choose_organization, choose_profile, departments, orders_ssl, path
 from models.errors import InputError
-from models.names import RequestedNames, domain_of, problem_with_public_name, requested_names
+from models.names import RequestedNames, requested_names
 from models.parameters import CUSTOM_FIELD_MAX, EXTERNAL_REQUESTER_MAX, OrderParameters
-from models.reference import CertificateProfile, CustomField, Domain, Organization
-
-Level = Literal["never", "refuse", "warn"]
-FRESH_FOR = timedelta(days=1)
-"""A domain state older than this is read again before it decides (RULES C2)."""
+from models.reference import CertificateProfile, CustomField, Organization
 
 _EC_WORDS = frozenset({"EC", "ECC", "ECDSA"})
 _CURVES = {"p256": "P-256", "secp256r1": "P-256", "prime256v1": "P-256", "256": "P-256", "p384": "P-384", "secp384r1": "P-384", "384": "P-384",
            "p521": "P-521", "secp521r1": "P-521", "521": "P-521"}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReferenceFacts:
-    """The synced reference data of one account."""
-
-    organizations: Sequence[Organization]
-    domains: Sequence[Domain]
-    profiles: Sequence[CertificateProfile]
-    custom_fields: Sequence[CustomField]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
-    """What stands against an order. `never` cannot be sent, `refuse` yields to send_anyway, `warn` only says it."""
-
-    level: Level
-    text: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +56,7 @@ def check_order(
     problems: list[Problem] = []
     organization, organization_id = _organization(wish, facts, problems)
     profile, profile_id = _profile(wish, facts, organization, problems)
-    private = profile is not None and bool({profile.name.casefold(), str(profile.id)} & {name.casefold() for name in private_profiles})
+    private = is_private(profile, private_profiles)
     names = _names(wish, problems)
     term = wish.term_days
     if profile is not None:
@@ -87,8 +67,7 @@ def check_order(
         problems.append(Problem(level="never", text="term_days is needed, since the profile and its terms are not known"))
     domain_ids: set[int] = set()
     if names is not None:
-        problems += _public(names, private=private)
-        problems += _domains(names, facts, organization, domain_ids, private=private, today=today)
+        problems += check_names(names.names, facts, organization, used=domain_ids, private=private, today=today)
     custom = _custom_fields(wish, facts, defaults, problems)
     emails = wish.external_requester_emails or _emails(defaults.get("external_requester_emails"))
     if len(", ".join(emails)) > EXTERNAL_REQUESTER_MAX:
@@ -175,79 +154,6 @@ def _size(word: str) -> str:
     return _CURVES.get(re.sub(r"[\s_-]", "", word.lower()), word.strip())
 
 
-def _public(names: RequestedNames, *, private: bool) -> Iterator[Problem]:
-    for name in names.names:
-        if not private and (why := problem_with_public_name(name)):
-            yield Problem(level="refuse", text=(
-                f"{why} If this profile belongs to a private CA, name it in CERTFLOW_PRIVATE_PROFILES or order with send_anyway."
-            ))
-
-
-def _domains(
-    names: RequestedNames, facts: ReferenceFacts, organization: Organization | None, used: set[int], *, private: bool, today: date
-) -> Iterator[Problem]:
-    """RULES N4, C1, C3. Each domain is judged once, with the names that need it."""
-    registered = {domain.name: domain for domain in facts.domains}
-    needed: dict[str | None, list[str]] = {}
-    for name in names.names:
-        if private or problem_with_public_name(name) is None:
-            needed.setdefault(domain_of(name, registered), []).append(name)
-    refuse: Level = "warn" if private else "refuse"
-    for domain_name, its_names in needed.items():
-        who = _some(its_names)
-        if domain_name is None:
-            yield Problem(level=refuse, text=f"no registered domain covers {who}: register and delegate it in SCM")
-            continue
-        domain = registered[domain_name]
-        used.add(domain.id)
-        yield from _domain_state(domain, who, refuse, today)
-        if organization is not None and domain.delegations is not None:
-            yield from _delegation(domain, organization, its_names, refuse)
-
-
-def _domain_state(domain: Domain, who: str, refuse: Level, today: date) -> Iterator[Problem]:
-    if domain.suspended:
-        yield Problem(level="warn", text=f"domain {domain.name} is suspended in SCM; {who} may not be issued")
-    if domain.delegation_active is False:
-        yield Problem(level="warn", text=f"the delegation of domain {domain.name} waits for approval in SCM")
-    if domain.validation_status in {"not_validated", "expired"}:
-        state = "has expired" if domain.validation_status == "expired" else "is missing"
-        yield Problem(level=refuse, text=f"the validation (DCV) of domain {domain.name} {state}: validate it in SCM, then order {who}")
-    elif domain.validation_expires_on is not None and domain.validation_expires_on < today:
-        yield Problem(level=refuse, text=(
-            f"the validation (DCV) of domain {domain.name} ended on {domain.validation_expires_on}: validate it in SCM, then order {who}"
-        ))
-
-
-def _delegation(domain: Domain, organization: Organization, names: list[str], refuse: Level) -> Iterator[Problem]:
-    mine = [one for one in domain.delegations or [] if one["organization_id"] == organization.id]
-    if not mine:
-        parents = [one for one in domain.delegations or [] if one["organization_id"] == organization.parent_id]
-        yield Problem(level="warn" if parents else refuse, text=(
-            f"domain {domain.name} is not delegated to {path(organization)} ({organization.id})"
-            + (", only to its organization" if parents else "") + ": delegate it in SCM"
-        ))
-        return
-    if not any(SSL in one["certificate_types"] for one in mine if one["certificate_types"]) and any(one["certificate_types"] for one in mine):
-        yield Problem(level=refuse, text=f"domain {domain.name} is delegated to {path(organization)} ({organization.id}), but not for SSL")
-    elif not any(one["active"] for one in mine):
-        yield Problem(level="warn", text=f"the delegation of domain {domain.name} to {path(organization)} ({organization.id}) waits for approval")
-    allowed = {privilege for one in mine for privilege in one["privileges"]}
-    for name in names:
-        if allowed and not (_privileges(name, domain.name) & allowed):
-            yield Problem(level="warn", text=(
-                f"{path(organization)} has only {', '.join(sorted(allowed))} on domain {domain.name}; SCM may refuse {name}"
-            ))
-
-
-def _privileges(name: str, domain: str) -> set[str]:
-    """Each of these alone would allow the name (RULES N4; which level a deeper wildcard needs is inferred)."""
-    base = domain.removeprefix("*.")
-    if name.startswith("*."):
-        return {"WILDCARD_1ST_LEVEL"} if name.removeprefix("*.") == base else {"WILDCARD_2ND_LEVEL"}
-    return {"DOMAIN"} if name == base else {"SUBDOMAIN"}
-
-
 def _custom_fields(
     wish: OrderParameters, facts: ReferenceFacts, defaults: Mapping[str, Any], problems: list[Problem]
 ) -> tuple[tuple[str, str], ...]:
@@ -293,7 +199,3 @@ def _is_day(value: str) -> bool:
     with suppress(ValueError):
         return date.fromisoformat(value).isoformat() == value
     return False
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,44 @@
+"""Many small deeds of one task: as many at once as SCM may be asked, and one that fails stops no other."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from typing import TypeVar
+
+from models.errors import CertflowError, LoginError, SetupError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+TOGETHER = 100
+"""Records that one task handles: Prefect keeps some 20 KB of each task."""
+
+
+def together(act: Callable[[T], R], items: Iterable[T], *, at_once: int) -> list[R | CertflowError]:
+    """What `act` answers to each item, in their order. An error of ours is an answer too."""
+
+    def answered(item: T) -> R | CertflowError:
+        try:
+            return act(item)
+        except CertflowError as error:
+            return error
+
+    with ThreadPoolExecutor(at_once) as pool:    # a thread knows its run only by a copy of our context
+        under_way = [pool.submit(copy_context().run, answered, item) for item in items]
+    return [one.result() for one in under_way]
+
+
+def each(act: Callable[[T], R], items: Iterable[T], *, at_once: int) -> tuple[dict[T, R], dict[T, CertflowError]]:
+    """The same by item, what failed apart. Raises: LoginError, after all that was under way (RULES S1)."""
+    given = list(items)
+    answers = dict(zip(given, together(act, given, at_once=at_once), strict=True))
+    failed = {item: one for item, one in answers.items() if isinstance(one, CertflowError)}
+    for error in failed.values():
+        if isinstance(error, LoginError):
+            raise error
+    return {item: one for item, one in answers.items() if not isinstance(one, CertflowError)}, failed
+
+
+def stop_in(answers: Iterable[object]) -> LoginError | SetupError | None:
+    """The first answer after which nothing more can be done for the account (RULES S1)."""
+    return next((one for one in answers if isinstance(one, LoginError | SetupError)), None)
