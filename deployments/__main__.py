@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     add("up", "serve all flows with a Prefect server and its UI; with a sandbox unless VAULT_ADDR is set", _up)
-    add("demo", "show the whole life of a certificate on a sandbox: order, lose the answer, find it again, deliver, renew, reissue, revoke, delete", _demo)
+    add("demo", "show the whole life of a certificate on a sandbox, from an order whose answer is lost to the end", _demo)
     connect = add("connect", "put the login of an SCM account into Vault, proved by one read call", _connect)
     connect.add_argument("account", metavar="ACCOUNT", help="the name by which flows know it, for example default")
     connect.add_argument("--from", dest="source", metavar="FILE", help="read the data as JSON from a file, or from standard input with -")

@@ -41,7 +41,7 @@ def _play(children: Children, home: Path) -> int:
     api = prefect_server.start(children, env, home=home / "prefect", port=free_port())
     sandbox = sandboxed.ready(children, launched, os.environ, home=home)
     sandboxed.connect_default(sandbox)
-    prefect_server.wait_until_ready(children, api)
+    prefect_server.wait_until_ready(children, api, home=home / "prefect")
     stage = {
         **prefect_server.client_environment(sandbox.env, home=home / "prefect", api=api),
         # The screen belongs to the story; what goes wrong in it comes as a sentence.

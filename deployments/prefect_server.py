@@ -12,12 +12,21 @@ READY_SECONDS = 120.0
 
 HEARTBEAT_SECONDS = 30
 
+UI = "ui"
+"""Below the server's home: its own copy of Prefect's pages, made by Prefect at its first start and after its upgrades."""
+
 QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
 }
-"""Neither the server nor the page that it serves calls a host outside."""
+"""The server calls no host outside."""
+
+FENCE = (
+    """<meta http-equiv="Content-Security-Policy" content="default-src 'self' http://127.0.0.1:* ws://127.0.0.1:* """
+    """data: blob: 'unsafe-inline' 'unsafe-eval'">"""
+)
+"""Keeps the pages from calling one either: Prefect's newer UI asks Amplitude for settings, whatever the variables above say."""
 
 BATCHES = {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
@@ -53,15 +62,20 @@ def start(children: Children, env: Mapping[str, str], *, home: Path, port: int) 
     api = api_of(port)
     own = {
         **client_environment(env, home=home, api=api), **BATCHES,
-        "PREFECT_UI_API_URL": api, "PREFECT_SERVER_UI_API_URL": api, "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        "PREFECT_UI_API_URL": api, "PREFECT_SERVER_UI_API_URL": api, "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / UI),
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
     }
     children.start("the Prefect server", ["-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port)], own)
     return api
 
 
-def wait_until_ready(children: Children, api: str) -> None:
-    """Raises: SetupError when the server does not answer in time."""
+def wait_until_ready(children: Children, api: str, *, home: Path) -> None:
+    """Until it answers, with its pages fenced in. Raises: SetupError when it does not in time."""
     children.wait_until(lambda: loopback_http.answers(f"{api}/health"), f"the Prefect server at {api}", seconds=READY_SECONDS)
+    for page in (home / UI).glob("*/index.html"):
+        text = page.read_text()
+        if FENCE not in text:
+            page.write_text(text.replace("<head>", f"<head>{FENCE}", 1))
 
 
 def foreign_free(env: Mapping[str, str] | None = None) -> dict[str, str]:

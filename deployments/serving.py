@@ -1,4 +1,4 @@
-"""The process that serves every flow as a deployment: `python -m deployments.serving`.
+"""The process that serves every flow as a deployment, and the order forms: `python -m deployments.serving`.
 
 It registers them at the Prefect server of PREFECT_API_URL, sees to their schedules, and starts a process for each run until it
 gets SIGTERM. Every file in `flows/` is one flow, so there is no list to keep.
@@ -6,7 +6,7 @@ gets SIGTERM. Every file in `flows/` is one flow, so there is no list to keep.
 
 import asyncio
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
@@ -16,6 +16,7 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags, FlowFilter, FlowFilterName
 from prefect.client.schemas.objects import StateType
 from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
 from prefect.events.actions import ChangeFlowRunState
@@ -31,6 +32,7 @@ from prefect.utilities.callables import ParameterSchema
 import flows
 from deployments import schedules
 from models.errors import CertflowError, SetupError
+from tasks import order_form
 from tasks.settings import settings
 
 TAG = "certflow"
@@ -80,6 +82,33 @@ def deployment_of(flow: Flow[..., Any]) -> RunnerDeployment:
     return made
 
 
+def form_of(client: SyncPrefectClient, flow: Flow[..., Any], account: str) -> RunnerDeployment:
+    """The order form of an account, with the choices that are stored; a database that cannot be read now leaves its fields as texts."""
+    made = deployment_of(flow)
+    loose = made._parameter_openapi_schema.model_dump(exclude_unset=True)
+    try:
+        schema = order_form.schema_for(account, loose)
+    except CertflowError as error:
+        print(f"note     the order form of account {account} has no choices until the next sync-reference-data: {error}", flush=True)
+        schema = order_form.schema_without_choices(account, loose)
+    made.name, made.description = order_form.name_of(account), order_form.description(account)
+    made.parameters = order_form.presets(client, account, schema)
+    made._parameter_openapi_schema = StrictParameters(**schema)
+    return made
+
+
+def forget_forms(client: SyncPrefectClient, kept: Collection[str]) -> None:
+    """Delete the forms of accounts that left CERTFLOW_ACCOUNTS: nobody would serve their runs."""
+    forms = client.read_deployments(
+        flow_filter=FlowFilter(name=FlowFilterName(any_=[order_form.FLOW])),
+        deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG])),
+    )
+    for one in forms:
+        account = one.parameters.get("account")
+        if isinstance(account, str) and account not in kept and one.name == order_form.name_of(account):
+            client.delete_deployment(one.id)
+
+
 def crash_automation() -> AutomationCore:
     """Marks a run of ours as crashed when it was silent for `SILENCE`: its process was killed, or its host was lost."""
     ended = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
@@ -114,17 +143,21 @@ def watch_for_crashes(client: SyncPrefectClient) -> None:
 def register(runner: Runner) -> dict[str, UUID]:
     """Register every flow; the ids by deployment name. Raises: SetupError when the Prefect server does not take them."""
     try:
-        ids = {flow.name: _registered(runner, flow) for _, flow in served_flows()}
+        served = {flow.name: flow for _, flow in served_flows()}
+        ids = {name: _registered(runner, deployment_of(flow)) for name, flow in served.items()}
         with get_client(sync_client=True) as client:
             schedules.settle(client, ids, settings().accounts, settings().timezone)
             watch_for_crashes(client)
+            forget_forms(client, settings().accounts)
+            forms = [form_of(client, served[order_form.FLOW], account) for account in settings().accounts]
+        ids |= {f"{made.flow_name}/{made.name}": _registered(runner, made) for made in forms}
     except (httpx.HTTPError, DeploymentApplyError, RuntimeError) as error:
         raise SetupError(f"the Prefect server of PREFECT_API_URL does not take the deployments ({type(error).__name__}: {error})") from None
     return ids
 
 
-def _registered(runner: Runner, flow: Flow[..., Any]) -> UUID:
-    added = runner.add_deployment(deployment_of(flow))
+def _registered(runner: Runner, made: RunnerDeployment) -> UUID:
+    added = runner.add_deployment(made)
     assert isinstance(added, UUID)  # noqa: S101 - a coroutine only inside of an event loop
     return added
 

@@ -42,7 +42,7 @@ def _with_vault(scratch: Path) -> None:
         need_free(port, "CERTFLOW_UI_PORT")
         api = prefect_server.start(children, env, home=home, port=port)
         print(f"starting a Prefect server; it keeps its data in {home}", flush=True)
-        prefect_server.wait_until_ready(children, api)
+        prefect_server.wait_until_ready(children, api, home=home)
         _serve(children, prefect_server.client_environment(env, home=home, api=api))
 
 
@@ -80,7 +80,7 @@ def _with_sandbox(home: Path) -> None:
         sandboxed.connect_default(sandbox)
         print(f"SCM      {sandbox.scm}  (pretended; {SANDBOX_ORDERS:,} orders)")
         print(f"Vault    VAULT_ADDR={sandbox.env['VAULT_ADDR']} VAULT_TOKEN={sandbox.env['VAULT_TOKEN']}  (pretended)", flush=True)
-        prefect_server.wait_until_ready(children, api)
+        prefect_server.wait_until_ready(children, api, home=prefect_home)
         _serve(children, prefect_server.client_environment(sandbox.env, home=prefect_home, api=api))
 
 

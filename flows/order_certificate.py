@@ -41,7 +41,7 @@ def order_certificate(
         common_name: The first name of the certificate, for example www.example.com or *.example.com.
         organization: Name, id, or `Parent / Department`.
         certificate_profile: Name or id of the certificate profile.
-        subject_alternative_names: Further names, one per line; the common name need not be repeated.
+        subject_alternative_names: Further names, one per item; the common name need not be repeated.
         term_days: Lifetime in days, one of the profile's terms. Left out: the longest that the profile offers.
         key_algorithm: RSA or EC.
         key_size: 2048, 3072 or 4096 for RSA (2048 if left out), P-256 or P-384 for EC (P-256 if left out).

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from models.parameters import PollParameters, checked
 from models.summaries import PollSummary
-from tasks import accounts, pages, polling
+from tasks import accounts, attention, pages, polling
 from tasks.runs import reported, story
 
 
@@ -28,9 +28,11 @@ def poll_orders(
     wish = checked(PollParameters, {"orders": orders, "account": account})
     chosen = polling.meant(wish.account, wish.orders) if wish.orders else None
     if chosen is None and not polling.anything_open(wish.account):
+        attention.tell(wish.account)
         return reported(PollSummary(), f"nothing is open in account {wish.account}")
     before, began = accounts.calls(wish.account), polling.now()
     summary = polling.bring_forward(wish.account, chosen)
+    attention.tell(wish.account)
     summary = summary.model_copy(update={"calls": accounts.calls(wish.account) - before})
     shown = {f"orders-{wish.account}": pages.orders_page(wish.account), **pages.order_pages(wish.account, began)}
     return reported(

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from models.parameters import Kind, SyncParameters, checked
 from models.summaries import SyncSummary
-from tasks import accounts, pages, reference
+from tasks import accounts, order_form, pages, reference
 from tasks.runs import reported, story
 
 
@@ -24,9 +24,10 @@ def sync_reference_data(kinds: list[Kind] = [], account: Annotated[str, Field(ma
     before = accounts.calls(wish.account)
     counted, failed = reference.sync_all(wish.account, wish.wanted)
     summary = SyncSummary(**counted, calls=accounts.calls(wish.account) - before)
+    formed = order_form.offer(wish.account)
     said = ", ".join(f"{one.seen:,} {kind.replace('_', ' ')}" for kind, one in counted.items())
     touched = sum(one.new + one.changed + one.vanished for one in counted.values())
     return reported(
-        summary, f"{said}; {touched:,} new, changed or vanished; {summary.calls:,} calls",
+        summary, f"{said}; {touched:,} new, changed or vanished; {summary.calls:,} calls" + (f"; {formed}" if formed else ""),
         pages={f"reference-data-{wish.account}": pages.reference_page(wish.account)}, failed="; ".join(failed),
     )

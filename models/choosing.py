@@ -32,7 +32,8 @@ def choose_organization(text: str, organizations: Sequence[Organization]) -> Org
         return found[0]
     if found:
         raise InputError(f"organization {text!r} is not unique: give one of " + _listed(f"{path(one)} ({one.id})" for one in found))
-    raise InputError(f"organization {text!r} is unknown: " + _choices(f"{path(one)} ({one.id})" for one in organizations))
+    raise InputError(
+        f"organization {text!r} is unknown: " + _choices(f"{path(one)} ({one.id})" for one in organizations) + _its_id(text, organizations, path))
 
 
 def choose_profile(text: str, profiles: Sequence[CertificateProfile]) -> CertificateProfile:
@@ -42,7 +43,9 @@ def choose_profile(text: str, profiles: Sequence[CertificateProfile]) -> Certifi
         return found[0]
     if found:
         raise InputError(f"certificate profile {text!r} is not unique: give one of " + _listed(f"{one.name} ({one.id})" for one in found))
-    raise InputError(f"certificate profile {text!r} is unknown: " + _choices(f"{one.name} ({one.id})" for one in profiles))
+    raise InputError(
+        f"certificate profile {text!r} is unknown: " + _choices(f"{one.name} ({one.id})" for one in profiles)
+        + _its_id(text, profiles, lambda profile: profile.name))
 
 
 def as_id(text: str) -> int | None:
@@ -84,6 +87,15 @@ def _by_text(text: str, rows: Sequence[Row], names: Callable[[Row], set[str]], s
     if with_id:
         found = [row for row in found if spelled(with_id["text"]) in {spelled(name) for name in names(row)}]
     return found
+
+
+def _its_id(text: str, rows: Sequence[Row], name: Callable[[Row], str]) -> str:
+    """What became of a choice of the order form: it is called otherwise now, or it is gone."""
+    with_id = _WITH_ID.match(text)
+    if with_id is None or not rows:
+        return ""
+    found = next((row for row in rows if row.id == int(with_id["id"])), None)
+    return f"; {with_id['id']} is now {name(found)} ({found.id})" if found else f"; {with_id['id']} is not, or no longer, among them"
 
 
 def _spelled(text: str) -> str:

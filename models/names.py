@@ -114,6 +114,16 @@ def problem_with_public_name(name: str) -> str | None:
     return None
 
 
+def registrable(name: str) -> str:
+    """The part of a name that somebody registered, such as `example.co.uk` for `a.b.example.co.uk`; of an internal name the last two labels."""
+    base = name.removeprefix(WILDCARD)
+    if is_address(base):
+        return base
+    suffix = _public_suffixes()(base) or base.rpartition(".")[2]
+    above = base.removesuffix(f".{suffix}")
+    return f"{above.rpartition('.')[2]}.{suffix}" if above != base else base
+
+
 RESERVED_FOR_EXAMPLES = "example"
 ONION = "onion"
 """The public suffix list has it, the root zone has not."""

@@ -8,12 +8,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, Index, UniqueConstraint
+from sqlalchemy import BigInteger, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from models.columns import UtcDateTime, json_column
 
 Moment: Any = UtcDateTime()
+
+_WAITS, _HELD = text("waiting_because IS NOT NULL"), text("held_because IS NOT NULL")
+"""Few rows of many: indices of these alone cost nothing."""
 
 ORDERED = "ordered"
 IMPORTED = "imported"
@@ -43,11 +46,12 @@ class CertificateOrder(SQLModel, table=True):
     __tablename__ = "certificate_order"
     __table_args__ = (
         UniqueConstraint("account", "ssl_id", name="uq_certificate_order_account_ssl_id"),
-        Index("ix_certificate_order_account_status", "account", "status"),
+        Index("ix_certificate_order_counts", "account", "status", "organization_id", "deleted_at"),
+        Index("ix_certificate_order_ends", "account", "status", "expires_at"),
+        Index("ix_certificate_order_waiting", "account", sqlite_where=_WAITS, postgresql_where=_WAITS),
         Index("ix_certificate_order_common_name", "common_name"),
         Index("ix_certificate_order_serial_number", "serial_number"),
         Index("ix_certificate_order_live_name", "live_name"),
-        Index("ix_certificate_order_expires_at", "expires_at"),
         Index("ix_certificate_order_predecessor_id", "predecessor_id"),
     )
 
@@ -147,6 +151,7 @@ class Certificate(SQLModel, table=True):
         Index("ix_certificate_public_key_sha256", "public_key_sha256"),
         Index("ix_certificate_not_after", "not_after"),
         Index("ix_certificate_sha256", "sha256"),
+        Index("ix_certificate_held", "order_id", sqlite_where=_HELD, postgresql_where=_HELD),
     )
 
     id: UUID = Field(default_factory=uuid4, primary_key=True)

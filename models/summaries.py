@@ -144,7 +144,11 @@ class DeleteSummary(Summary):
 
 
 class InventorySummary(Summary):
-    """report_inventory. `ending_soon` within 30 days; `strangers` are certificates that nobody ordered here."""
+    """report_inventory. `ending_soon` within 30 days; `strangers` are living certificates that nobody ordered here.
+
+    `will_fail` are renewals that will not succeed as things stand, `overdue` revocations whose moment has passed, `stuck` orders that are
+    undecided for more than a day, `keys_of_nothing` keys in Vault without a submission, None where Vault did not tell.
+    """
 
     orders: int = 0
     certificates: int = 0
@@ -153,4 +157,11 @@ class InventorySummary(Summary):
     waiting: int = 0
     held: int = 0
     strangers: int = 0
+    stuck: int = 0
+    will_fail: int = 0
+    overdue: int = 0
+    weak_keys: int = 0
+    shared_names: int = 0
+    keys_of_nothing: int | None = None
+    renewal_schedule: Literal["on", "off", "not known"] = "not known"
     file: str = ""

@@ -1,6 +1,6 @@
 """One account: does its login work, what may it do, what stands against ordering (RULES S2)."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -54,8 +54,13 @@ def check(account: str, *, by_hand: bool) -> tuple[Finding, ...]:
             return (_finding("error", "login-refused", str(error), f"{OPERATOR}: connect the account again, then check-account by hand"),)
         with svc.store.transaction() as session:
             account_state(session, account).checked_at = svc.clock()
-        order: dict[Severity, int] = {"error": 0, "warning": 1, "unknown": 2}
-        return tuple(sorted(found, key=lambda finding: order[finding.severity]))
+        return gravest_first(found)
+
+
+def gravest_first(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors, then warnings, then what is not known; within these as they come."""
+    order: dict[Severity, int] = {"error": 0, "warning": 1, "unknown": 2}
+    return tuple(sorted(found, key=lambda finding: order[finding.severity]))
 
 
 def _findings(svc: Services, scm: ScmClient) -> Iterator[Finding]:

@@ -11,8 +11,7 @@ from itertools import islice
 from typing import TypeVar
 from uuid import UUID
 
-from models.choosing import choose_organization, departments
-from models.errors import CertflowError, ConflictError, InputError, LoginError, RightsError, SetupError, ThrottledError
+from models.errors import CertflowError, ConflictError, LoginError, RightsError, SetupError, ThrottledError
 from models.marker import marked_by
 from models.orders import AccountState
 from models.parameters import ImportParameters
@@ -22,7 +21,7 @@ from models.windows import FIRST_DAY, WHOLE_AGAIN_AFTER, changed_since, halved, 
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import orders, rebuilding, submissions
 from tasks.adapters.store.reference import account_state
-from tasks.reference import facts
+from tasks.reference import facts, organization_ids
 from tasks.retry import step
 from tasks.runs import Progress, log, this_run
 from tasks.services import Services, open_services
@@ -85,7 +84,8 @@ class _Job:
         self.svc, self.scm, self.wish = svc, scm, wish
         self.read = Read()
         self.key = wish.model_dump(mode="json")
-        self.organization_ids = _organization_ids(svc, wish)
+        with svc.store.reading() as session:
+            self.organization_ids = organization_ids(wish.organizations, facts(session, wish.account).organizations)
 
     def changes(self, since: datetime) -> None:
         """Four windows, and details of a few open orders that they do not hold."""
@@ -238,22 +238,6 @@ def _adopt_one(svc: Services, account: str, submission_id: UUID, record: OrderRe
         session.expire(row)
         orders.update_from(row, record, status, now=svc.clock(), run=this_run())
     log().warning("order %s was %s", row.id, how)
-
-
-def _organization_ids(svc: Services, wish: ImportParameters) -> tuple[int, ...]:
-    """The ids of the organizations asked for, with their departments. Raises: InputError; a bare id needs no reference data."""
-    with svc.store.reading() as session:
-        known = facts(session, wish.account).organizations
-    ids: set[int] = set()
-    for text in wish.organizations:
-        if not known and text.isdigit():
-            ids.add(int(text))
-            continue
-        if not known:
-            raise InputError(f"organization {text!r} cannot be looked up before sync-reference-data has run: give its id, or sync first")
-        chosen = choose_organization(text, known)
-        ids |= {chosen.id, *(one.id for one in departments(chosen, known))}
-    return tuple(sorted(ids))
 
 
 def _batches(rows: Iterator[T]) -> Iterator[list[T]]:

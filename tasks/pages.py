@@ -9,28 +9,18 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from models.choosing import path
-from models.orders import Certificate, CertificateOrder, Revocation, Submission
+from models.orders import Certificate, Revocation
 from models.parameters import reason_word
 from models.reference import CertificateProfile, CustomField, Domain, Organization
-from models.status import WAITS_FOR_APPROVAL, OrderStatus
 from models.summaries import Finding
+from tasks import attention
 from tasks.adapters.store import certificates, orders, reference, revocations
 from tasks.adapters.store import submissions as sent
 from tasks.retry import step
 from tasks.services import open_services
-from tasks.submissions import MOST_ATTEMPTS
 
 ROWS = 200
 """More rows than this make a page that nobody reads and the UI shows slowly."""
-
-HELD = "a certificate was held back: accept it (`python -m deployments settle ORDER --accept`) or have it revoked."
-GIVEN_UP = "sent three times without trace: decide with `python -m deployments settle ORDER --send-again` or `--withdraw`."
-IN_DOUBT = "poll-orders looks for it at SCM by itself; who knows better says `python -m deployments settle ORDER`."
-OTHER = "see the reason; poll-orders tries again."
-NOT_SENT = "the next poll-orders sends it."
-APPROVAL = "an administrator approves or declines it in SCM."
-TO_DO = (HELD, GIVEN_UP, IN_DOUBT, OTHER, NOT_SENT, APPROVAL)
-"""What somebody has to do, most urgent first."""
 
 # Backslashes: the UI shows numeric entities as they are written.
 _PLAIN = str.maketrans({letter: f"\\{letter}" for letter in "&<>|`[]*_!\\#~:@"} | {"\n": " ", "\r": " ", "\t": " ", "\x00": ""})
@@ -108,29 +98,22 @@ def orders_page(account: str) -> str:
     with open_services() as svc:
         now = svc.clock()
         with svc.store.reading() as session:
-            waiting = list(orders.needing_attention(session, account))
-            held = certificates.held(session, account)
+            needs = attention.needs(session, account, now=now)
             counts = orders.counts_by_status(session, account)
             ending = orders.ending_first(session, account, now=now)
             planned = revocations.planned(session, account)
             revoked = orders.by_ids(session, [one.order_id for one in planned[:ROWS]])
-    needs: list[tuple[str, tuple[object, ...]]] = [
-        (HELD, (_number(order), order.common_name, "certificate held", one.held_because or "")) for order, one in held
-    ]
-    needs += [_needs(order, newest) for order, newest in waiting if order.id not in {one.id for one, _ in held}]
     return "\n".join((
         f"# Orders of account {plain(account)}\n",
-        f"## Needs somebody ({len(needs):,})\n",
-        *(_group(what, [row for each, row in needs if each == what]) for what in TO_DO if what in {each for each, _ in needs}),
-        *([] if needs else ["Nothing.\n"]),
+        needs_somebody(needs),
         *((f"## To be revoked ({len(planned):,})\n", table(("Order", "Name", "When"), [
-            (_number(revoked[one.order_id]), revoked[one.order_id].common_name, _when_revoked(one)) for one in planned[:ROWS]
+            (attention.number(revoked[one.order_id]), revoked[one.order_id].common_name, _when_revoked(one)) for one in planned[:ROWS]
         ], of=len(planned))) if planned else ()),
         "## Counts by status\n",
         table(("Status", "Orders"), sorted(counts.items())),
         "## The 50 that end first\n",
         table(("Order", "Name", "Ends", "Days left", "Live name"), [
-            (_number(one), one.common_name, _day(one.expires_at), (one.expires_at - now).days if one.expires_at else "", one.live_name or "")
+            (attention.number(one), one.common_name, _day(one.expires_at), (one.expires_at - now).days if one.expires_at else "", one.live_name or "")
             for one in ending
         ]),
     ))
@@ -222,29 +205,20 @@ def _certificate(certificate: Certificate | None, now: datetime) -> str:
     return f"## Certificate\n\n{_facts(facts)}\n```\n{certificate.pem.strip()}\n```\n"
 
 
-def _needs(order: CertificateOrder, newest: Submission | None) -> tuple[str, tuple[object, ...]]:
-    """What somebody has to do about an order, and its row."""
-    number, name, said = _number(order), order.common_name, newest.error if newest and newest.error else ""
-    if order.status == OrderStatus.SUBMITTING:
-        since = f"since {newest.claimed_at:%Y-%m-%d %H:%M} UTC" if newest and newest.claimed_at else ""
-        return IN_DOUBT, (number, name, f"in doubt {since}", said)
-    if order.status == OrderStatus.PLANNED:
-        given_up = newest is not None and newest.attempts >= MOST_ATTEMPTS
-        return GIVEN_UP if given_up else NOT_SENT, (number, name, "planned", said)
-    if order.status in WAITS_FOR_APPROVAL:
-        return APPROVAL, (number, name, f"waits for approval since {_day(order.requested_at)}" if order.requested_at else "waits for approval", "")
-    return OTHER, (number, name, order.status, order.waiting_because or "")
+def needs_somebody(needs: Sequence[attention.Need], *, most: int = ROWS) -> str:
+    """Orders about which somebody has to do something, by what that is, most urgent first; so many rows of each."""
+    grouped = {what: [one.row for one in needs if one.to_do == what] for what in attention.TO_DO}
+    return "\n".join((
+        f"## Needs somebody ({len(needs):,})\n", *(_group(what, rows, most) for what, rows in grouped.items() if rows),
+        *([] if needs else ["Nothing.\n"]),
+    ))
 
 
-def _group(what: str, rows: Sequence[Sequence[object]]) -> str:
+def _group(what: str, rows: Sequence[Sequence[object]], most: int) -> str:
     """The orders about which the same is to be done; without the column Why when nothing is known."""
     head = ("Order", "Name", "State", "Why")
     width = len(head) if any(row[-1] for row in rows) else len(head) - 1
-    return f"{len(rows):,}: {what}\n\n{table(head[:width], [row[:width] for row in rows])}"
-
-
-def _number(order: CertificateOrder) -> object:
-    return order.ssl_id or order.id
+    return f"{len(rows):,}: {what}\n\n{table(head[:width], [row[:width] for row in rows[:most]], of=len(rows))}"
 
 
 def _day(moment: datetime | None) -> str:

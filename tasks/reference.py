@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from models.checks import ReferenceFacts
-from models.choosing import choose_organization
-from models.errors import CertflowError, InputError, LoginError, SetupError
+from models.choosing import choose_organization, departments
+from models.errors import CertflowError, InputError, LoginError, NotFoundError, SetupError
 from models.names import domain_of, normalise
 from models.parameters import Kind
 from models.records import DomainRecord, OrganizationRecord, ProfileRecord
@@ -61,6 +61,20 @@ def facts(session: Session, account: str) -> ReferenceFacts:
     )
 
 
+def organization_ids(texts: Iterable[str], known: Sequence[Organization]) -> tuple[int, ...]:
+    """The ids of the organizations that texts mean, with their departments. Raises: InputError; a bare id needs no reference data."""
+    ids: set[int] = set()
+    for text in texts:
+        if not known and text.isdigit():
+            ids.add(int(text))
+            continue
+        if not known:
+            raise InputError(f"organization {text!r} cannot be looked up before sync-reference-data has run: give its id, or sync first")
+        chosen = choose_organization(text, known)
+        ids |= {chosen.id, *(one.id for one in departments(chosen, known))}
+    return tuple(sorted(ids))
+
+
 def refresh(svc: Services, account: str, *, organization: str, names: Sequence[str], domain_ids: Iterable[int]) -> None:
     """Read live what decides about one order: the organization, its profiles, its domains, the custom fields (RULES C2).
 
@@ -71,8 +85,8 @@ def refresh(svc: Services, account: str, *, organization: str, names: Sequence[s
     with svc.scm(account) as scm:
         chosen = _organization_meant(organization, known.organizations) or _organization_meant(
             organization, [Organization(account=account, changed_at=svc.clock(), **_organization(one)) for one in scm.organizations()])
-        detailed = scm.organization(chosen.id) if chosen else None
-        profiles = scm.profiles(chosen.id) if chosen else []
+        detailed = _details(scm, chosen) if chosen else None
+        profiles = scm.profiles(chosen.id) if chosen and detailed else []
         domains = _all(svc, scm.domain, {*domain_ids, *_registered_since(scm, known, names)})
         custom_fields = scm.custom_fields()
     now = svc.clock()
@@ -80,6 +94,8 @@ def refresh(svc: Services, account: str, *, organization: str, names: Sequence[s
         if chosen and detailed:
             stored.apply(session, Organization, account, [_organization(detailed, chosen)], now=now, whole=False)
             _apply_profiles_of(session, account, chosen.id, profiles, now)
+        elif chosen and (gone := session.get(Organization, (account, chosen.id))):
+            gone.vanished_at = gone.changed_at = now
         stored.apply(session, Domain, account, [_domain(one, now) for one in domains], now=now, whole=False)
         _write_custom_fields(session, account, [asdict(one) | {"options": list(one.options)} for one in custom_fields], now)
 
@@ -92,6 +108,14 @@ def refresh_domains(svc: Services, scm: ScmClient, account: str, *, names: Seque
     now = svc.clock()
     with svc.store.transaction() as session:
         stored.apply(session, Domain, account, [_domain(one, now) for one in domains], now=now, whole=False)
+
+
+def _details(scm: ScmClient, organization: Organization) -> OrganizationRecord | None:
+    """What SCM says of the organization now; None when it has vanished since the last sync."""
+    try:
+        return scm.organization(organization.id)
+    except NotFoundError:
+        return None
 
 
 def _organization_meant(text: str, organizations: Sequence[Organization]) -> Organization | None:

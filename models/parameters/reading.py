@@ -62,3 +62,4 @@ class InventoryParameters(Parameters):
     statuses: tuple[AnyStatus, ...] = ()
     organization: Annotated[Line, Field(max_length=256)] = ""
     expiring_within_days: Annotated[int, Field(ge=0, le=3650)] | None = None
+    issuer: Annotated[Line, Field(max_length=256)] = ""

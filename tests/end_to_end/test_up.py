@@ -16,7 +16,12 @@ import requests
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+FORM = "form"
+"""The deployment beside those named as their flows."""
+
 FLOWS = sorted(found.stem.replace("_", "-") for found in (ROOT / "flows").iterdir() if not found.name.startswith("_"))
+
+PRESETS = {"requested_by": "web team", "keystore_type": "JKS"}
 
 SILENT_RUN = """
 import os, time
@@ -44,9 +49,13 @@ def _processes(port: int) -> list[str]:
     return found
 
 
+def _without_forms(up: Any) -> list[dict[str, Any]]:
+    return [one for one in up.call("POST", "/deployments/filter", {}) if not one["name"].startswith(FORM)]
+
+
 def test_every_flow_is_served_under_its_name(up: Any) -> None:
     """DESIGN 4: deployment name = flow name with `-`, entrypoints are module paths."""
-    served = up.call("POST", "/deployments/filter", {})
+    served = _without_forms(up)
     assert sorted(one["name"] for one in served) == FLOWS
     for one in served:
         name = one["name"].replace("-", "_")
@@ -107,7 +116,7 @@ def test_a_program_orders_by_the_api_and_reads_the_certificate_in_vault(up: Any)
 def test_both_lists_of_deployments_and_schedules_agree(up: Any) -> None:
     """DESIGN 3: prefect.yaml, for work pools, says what `up` serves."""
     listed = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text())["deployments"]
-    served = up.call("POST", "/deployments/filter", {})
+    served = _without_forms(up)
 
     def facts(name: str, entrypoint: str, tags: list[str], schedules: list[dict[str, Any]]) -> Any:
         return name, entrypoint, tuple(tags), sorted(
@@ -120,19 +129,29 @@ def test_both_lists_of_deployments_and_schedules_agree(up: Any) -> None:
 
 
 def test_prefect_yaml_deploys_from_the_projects_root(up: Any, tmp_path: Path) -> None:
-    """The two commands at the top of prefect.yaml do what they say; afterwards `up` still serves its own."""
+    """The two commands at the top of prefect.yaml do what they say; the next sync sees to the form; afterwards `up` still serves its own."""
     env = {**up.env, "PREFECT_API_URL": up.api, "PREFECT_HOME": str(tmp_path), "DO_NOT_TRACK": "1"}
-    before = {one["name"]: one["id"] for one in up.call("POST", "/deployments/filter", {})}
+    before = {one["name"]: one["id"] for one in _without_forms(up)}
     for command in (
         ["work-pool", "create", "certflow", "--type", "process"],
         ["--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml"],
     ):
         done = subprocess.run([sys.executable, "-m", "prefect", *command], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-    deployed = up.call("POST", "/deployments/filter", {})
+    deployed = _without_forms(up)
     assert {one["name"]: one["id"] for one in deployed} == before
     assert {one["work_pool_name"] for one in deployed} == {"certflow"}
     assert all(not one["pull_steps"] for one in deployed)
+
+    form = up.form()
+    assert up.run("sync-reference-data")["state"]["type"] == "COMPLETED"
+    assert up.form()["work_pool_name"] == "certflow"
+    up.call("DELETE", f"/deployments/{form['id']}")
+    assert up.run("sync-reference-data")["state"]["message"].endswith("the order form is up to date")
+    made = up.form()
+    assert made["id"] != form["id"]
+    for alike in ("entrypoint", "tags", "path", "job_variables", "pull_steps", "work_pool_name", "work_queue_name"):
+        assert made[alike] == up.deployment("order-certificate")[alike]
 
 
 @pytest.mark.slow
@@ -171,6 +190,13 @@ def test_a_busy_port_is_a_sentence(start_up: Callable[..., Any]) -> None:
     assert refused.said.strip() == f"port {port} on 127.0.0.1 is in use: end what listens there, or choose another port by CERTFLOW_UI_PORT"
 
 
+def _copy_account(up: Any, prefix: str, to_prefix: str, account: str) -> None:
+    """The sandbox's account under another prefix and name, as `connect` would write it."""
+    secrets, token = f"{up.env['VAULT_ADDR']}/v1/secret/data", {"X-Vault-Token": up.env["VAULT_TOKEN"]}
+    found = requests.get(f"{secrets}/{prefix}/accounts/default", headers=token, timeout=10).json()["data"]["data"]
+    assert requests.post(f"{secrets}/{to_prefix}/accounts/{account}", json={"data": found}, headers=token, timeout=10).ok
+
+
 @pytest.fixture(scope="module")
 def restarted(up: Any, start_up: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory, eventually: Callable[..., Any]) -> Any:
     """An `up` with a Vault and a home that is ended, with a run under way, and started again after a person has changed schedules.
@@ -182,14 +208,17 @@ def restarted(up: Any, start_up: Callable[..., Any], tmp_path_factory: pytest.Te
         "CERTFLOW_HOME": str(tmp_path_factory.mktemp("home")), "CERTFLOW_VAULT_PREFIX": "restarted",
     }
     with socket.create_server(("127.0.0.1", 0)) as silent:    # an SCM that takes the connection and never answers
-        first = start_up(**vault, CERTFLOW_ACCOUNTS="default,second").wait_until_ready()
+        first = start_up(**vault, CERTFLOW_ACCOUNTS="default,second,third").wait_until_ready()
         account = {"base_url": f"http://127.0.0.1:{silent.getsockname()[1]}/customer/acme", "login": "api", "password": "invented"}
         command = [sys.executable, "-m", "deployments", "connect", "default", "--from", "-", "--no-proof"]
         subprocess.run(command, input=json.dumps(account), cwd=ROOT, env=first.env, text=True, check=True, capture_output=True)
+        _copy_account(first, "certflow", "restarted", "third")
+        first.call("PATCH", f"/deployments/{first.form('third')['id']}", {"parameters": {**PRESETS, "organization": "Gone (1)", "account": "third"}})
+        assert first.run("sync-reference-data", account="third")["state"]["type"] == "COMPLETED"
         run_id = first.start("check-account")
         poll, imports = first.deployment("poll-orders"), first.deployment("import-orders")
         slugs = {one["slug"]: one["id"] for one in poll["schedules"]}
-        assert set(slugs) == {f"certflow-{account}-{name}" for account in ("default", "second") for name in ("daily", "quarter-hourly")}
+        assert set(slugs) == {f"certflow-{account}-{name}" for account in ("default", "second", "third") for name in ("daily", "quarter-hourly")}
         first.call("PATCH", f"/deployments/{poll['id']}/schedules/{slugs['certflow-default-daily']}", {"active": False})
         for schedule in imports["schedules"]:
             first.call("PATCH", f"/deployments/{imports['id']}/schedules/{schedule['id']}", {"active": True})
@@ -200,7 +229,7 @@ def restarted(up: Any, start_up: Callable[..., Any], tmp_path_factory: pytest.Te
         seconds = first.end()
         assert first.process.returncode == 0, first.said
         assert seconds < 10
-    again = start_up(**vault, CERTFLOW_ACCOUNTS="default", CERTFLOW_TIMEZONE="Europe/Berlin").wait_until_ready()
+    again = start_up(**vault, CERTFLOW_ACCOUNTS="default,third", CERTFLOW_TIMEZONE="Europe/Berlin").wait_until_ready()
     yield again, run_id
     again.end()
 
@@ -213,9 +242,24 @@ def test_a_schedules_switch_and_an_added_schedule_stay_over_restarts(restarted: 
     assert {(one["slug"], one["active"], one["schedule"]["cron"], one["schedule"]["timezone"]) for one in kept} == {
         ("certflow-default-daily", False, "30 4 * * *", "Europe/Berlin"),
         ("certflow-default-quarter-hourly", True, "*/15 * * * *", "Europe/Berlin"),
+        ("certflow-third-daily", True, "30 4 * * *", "Europe/Berlin"),
+        ("certflow-third-quarter-hourly", True, "*/15 * * * *", "Europe/Berlin"),
         (None, True, "0 12 * * 1", "UTC"),
     }
-    assert [one["active"] for one in again.deployment("import-orders")["schedules"]] == [True]
+    assert [one["active"] for one in again.deployment("import-orders")["schedules"]] == [True, True]
+
+
+@pytest.mark.slow
+def test_an_order_form_keeps_its_choices_over_restarts_and_leaves_with_its_account(restarted: Any) -> None:
+    """What a person preset stays, too, save what the account does not have any more."""
+    again, _ = restarted
+    form = again.form("third")
+    assert "Example University / Library (3102)" in form["parameter_openapi_schema"]["properties"]["organization"]["enum"]
+    assert form["parameters"] == {**PRESETS, "account": "third"}
+    assert form["enforce_parameter_schema"] is True
+    forms = {one["name"] for one in again.call("POST", "/deployments/filter", {}) if one["name"].startswith(FORM)}
+    assert forms == {"form", "form-third"}
+    assert "enum" not in again.form()["parameter_openapi_schema"]["properties"]["organization"]
 
 
 @pytest.mark.slow

@@ -69,6 +69,16 @@ def test_many_choices_are_counted_and_none_names_the_sync() -> None:
         choose_organization("x", [])
 
 
+def test_a_choice_that_a_form_still_showed_is_told_what_became_of_it() -> None:
+    """RULES N5, C1: renamed, or gone since."""
+    with pytest.raises(InputError, match=r"is unknown: choose one of .*; 2 is now Example College \(North\) \(2\)$"):
+        choose_organization("Example College (2)", ALL)
+    with pytest.raises(InputError, match=r"is unknown: choose one of .*; 3400 is not, or no longer, among them$"):
+        choose_organization("Example Archive (3400)", ALL)
+    with pytest.raises(InputError, match=r"is unknown: choose one of .*; 9 is not, or no longer, among them$"):
+        choose_profile("Legacy (9)", [profile(7, "DV")])
+
+
 def profile(id_: int, name: str) -> CertificateProfile:
     return CertificateProfile(account="default", id=id_, name=name, terms=[199], key_types={}, organization_ids=[1], changed_at=NOW)
 

@@ -20,6 +20,7 @@ from models.parameters import (
     CheckParameters,
     DeleteParameters,
     ImportParameters,
+    InventoryParameters,
     OrderParameters,
     Parameters,
     PollParameters,
@@ -38,12 +39,14 @@ PARAMETERS: dict[str, type[Parameters]] = {
     "order_certificate": OrderParameters, "poll_orders": PollParameters,
     "renew_or_reissue": RenewParameters,
     "revoke": RevokeParameters, "cancel_orders": CancelParameters, "delete_orders": DeleteParameters,
+    "report_inventory": InventoryParameters,
 }
 SUMMARIES: dict[str, type[summaries.Summary]] = {
     "check_account": summaries.AccountSummary, "sync_reference_data": summaries.SyncSummary, "import_orders": summaries.ImportSummary,
     "order_certificate": summaries.OrderSummary, "poll_orders": summaries.PollSummary,
     "renew_or_reissue": summaries.RenewSummary,
     "revoke": summaries.RevokeSummary, "cancel_orders": summaries.CancelSummary, "delete_orders": summaries.DeleteSummary,
+    "report_inventory": summaries.InventorySummary,
 }
 assert models.orders.CertificateOrder.metadata is models.reference.Organization.metadata is SQLModel.metadata
 

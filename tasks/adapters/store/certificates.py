@@ -110,14 +110,17 @@ def not_delivered(session: Session, account: str, order_ids: Iterable[UUID] | No
     return list(session.exec(query))
 
 
-def held(session: Session, account: str) -> list[tuple[CertificateOrder, Certificate]]:
-    """Certificates that are stored and not delivered, with their order; not those that a newer one followed (RULES D3)."""
+def held(session: Session, account: str, *, where: Sequence[ColumnElement[bool]] = ()) -> list[tuple[CertificateOrder, Certificate]]:
+    """Certificates that are stored and not delivered, with their order; not those that a newer one followed (RULES D3).
+
+    Only of orders that `where` fits.
+    """
     newer = aliased(Certificate)
     return list(session.exec(
         select(CertificateOrder, Certificate).join(Certificate, col(Certificate.order_id) == col(CertificateOrder.id)).where(
             CertificateOrder.account == account, col(Certificate.held_because).is_not(None), col(Certificate.removed_at).is_(None),
             CertificateOrder.status == OrderStatus.ISSUED, col(CertificateOrder.deleted_at).is_(None),
-            ~exists().where(_follows(newer), col(newer.removed_at).is_(None)),
+            ~exists().where(_follows(newer), col(newer.removed_at).is_(None)), *where,
         )
     ).all())
 

@@ -13,7 +13,7 @@ from models.marker import MARKER, marked_by
 from models.orders import IMPORTED, ORDERED, RENEW, Certificate, CertificateOrder, OrderEvent, Revocation, Submission
 from models.rebuilding import Served
 from models.status import LIVING
-from tasks.adapters.store.orders import UPSERT_LOCK
+from tasks.adapters.store.orders.changing import UPSERT_LOCK
 
 MANY = 500
 """Values in one question."""

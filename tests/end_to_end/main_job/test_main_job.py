@@ -23,6 +23,7 @@ NAMES = {
     "revoke": ["orders", "reason_code", "reason", "delete_from_repository", "confirm", "dry_run", "requested_by", "account"],
     "cancel-orders": ["orders", "message", "account"],
     "delete-orders": ["orders", "destroy_key", "confirm", "account"],
+    "report-inventory": ["name", "statuses", "organization", "expiring_within_days", "issuer", "account"],
 }
 """The parameters of each deployment, in the order of its form."""
 
