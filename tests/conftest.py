@@ -1,14 +1,5 @@
 """Fixtures for every folder of tests."""
 
-# --- Which tests stay together when they run on several cores: `up` is started once, and a file's own servers too ---
-
-def pytest_collection_modifyitems(items: "list[pytest.Item]") -> None:
-    for item in items:
-        folder = item.path.relative_to(ROOT / "tests")
-        whole = "up" if folder.parts[0] == "end_to_end" and folder.parts[1] != "stories" else folder.as_posix()
-        item.add_marker(pytest.mark.xdist_group(whole))
-
-
 # --- A real Vault: the program named by CERTFLOW_TEST_VAULT, or `vault` on PATH ---
 
 import json
@@ -243,3 +234,14 @@ def sandbox(shared_sandbox: Sandbox) -> Iterator[Sandbox]:
     shared_sandbox.reset()
 
 # --- End of the sandbox ---
+
+# --- Which tests stay together when they run on several cores: `up` is started once, and a file's own servers too ---
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests")
+        whole = "up" if folder.parts[0] == "end_to_end" and folder.parts[1] != "stories" else folder.as_posix()
+        item.add_marker(pytest.mark.xdist_group(whole))
+
+# --- End of what stays together ---
