@@ -70,9 +70,11 @@ def _settle_one(
         client.delete_deployment_schedule(deployment_id, there[slug].id)
     for slug in there.keys() & ours.keys():
         planned = there[slug].schedule
-        if isinstance(planned, CronSchedule) and planned.timezone != timezone:
-            moved = planned.model_copy(update={"timezone": timezone})
-            client.update_deployment_schedule(deployment_id, there[slug].id, schedule=moved)
+        moved = planned.model_copy(update={"timezone": timezone}) if isinstance(planned, CronSchedule) else planned
+        # Prefect forgets the parameters at each update that does not repeat them, also when somebody only switches a schedule by its API.
+        parameters = {**ours[slug].parameters, **there[slug].parameters}
+        if moved != planned or parameters != there[slug].parameters:
+            client.update_deployment_schedule(deployment_id, there[slug].id, schedule=moved, parameters=parameters)
     missing = [ours[slug] for slug in ours if slug not in there]
     if missing:
         client.create_deployment_schedules(deployment_id, missing)

@@ -12,9 +12,9 @@ def with_marker(comments: str, submission_id: UUID) -> str:
     return f"{comments} {MARKER}{submission_id}" if comments else f"{MARKER}{submission_id}"
 
 
-def without_marker(comments: str | None) -> str:
+def without_marker(comments: str | None) -> str | None:
     """What somebody wrote, without the marker that we or another renewal put behind it."""
-    return _MARKED.sub("", comments or "").rstrip()
+    return _MARKED.sub("", comments).rstrip() if comments else comments
 
 
 def marked_by(comments: str | None) -> UUID | None:

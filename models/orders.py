@@ -48,7 +48,7 @@ class CertificateOrder(SQLModel, table=True):
         UniqueConstraint("account", "ssl_id", name="uq_certificate_order_account_ssl_id"),
         Index("ix_certificate_order_counts", "account", "status", "organization_id", "deleted_at"),
         Index("ix_certificate_order_ends", "account", "status", "expires_at"),
-        Index("ix_certificate_order_waiting", "account", sqlite_where=_WAITS, postgresql_where=_WAITS),
+        Index("ix_certificate_order_waiting", "account", "status", sqlite_where=_WAITS, postgresql_where=_WAITS),
         Index("ix_certificate_order_common_name", "common_name"),
         Index("ix_certificate_order_serial_number", "serial_number"),
         Index("ix_certificate_order_live_name", "live_name"),

@@ -51,7 +51,7 @@ class RenewalFacts:
     """What decides about the renewal or the reissue of one order.
 
     `certificate` is the newest that may be delivered, `submission` the one whose key it carries. `served_sha256` is what `live/` serves
-    under the order's live name. `successors` are the orders that renew it. `expiring_within` widens what is due (days).
+    under the order's live name. `successors` are the orders that renew it, `reissue` is one under way. `expiring_within` widens what is due (days).
     """
 
     order: CertificateOrder
@@ -59,6 +59,7 @@ class RenewalFacts:
     submission: Submission | None = None
     served_sha256: str | None = None
     successors: Sequence[CertificateOrder] = ()
+    reissue: Submission | None = None
     expiring_within: int | None = None
 
     def serving(self, sha256: str) -> "RenewalFacts":
@@ -113,6 +114,10 @@ def being_renewed(facts: RenewalFacts, _now: datetime) -> str | None:
     return f"it is being renewed already, as order {one.ssl_id or one.id} ({one.status})" if one else None
 
 
+def being_reissued(facts: RenewalFacts, _now: datetime) -> str | None:
+    return "it is being reissued: wait until that is delivered" if facts.reissue else None
+
+
 def was_renewed(facts: RenewalFacts, _now: datetime) -> str | None:
     one = next((one for one in facts.successors if one.status == OrderStatus.ISSUED), None)
     return f"it was renewed already: order {one.ssl_id or one.id} is its successor" if one else None
@@ -138,6 +143,7 @@ RENEW_BY_ITSELF: tuple[Reason, ...] = (
     not_issued,
     was_renewed,
     being_renewed,            # E6
+    being_reissued,           # SCM may still have the old names and the old key
     key_is_not_ours,          # R1: a key that no server of ours uses
     renews_by_another_way,    # R1: ACME, EST and the like
     not_due_yet,              # R2
@@ -145,7 +151,7 @@ RENEW_BY_ITSELF: tuple[Reason, ...] = (
     not_served,               # R1: last, since it needs a look into Vault
 )
 
-RENEW_BY_HAND: tuple[Reason, ...] = (not_issued, was_renewed)
+RENEW_BY_HAND: tuple[Reason, ...] = (not_issued, was_renewed, being_reissued)
 REISSUE_BY_HAND: tuple[Reason, ...] = (not_issued, was_renewed, being_renewed)
 
 

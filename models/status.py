@@ -68,6 +68,9 @@ OPEN = OPEN_AT_SCM | UNSETTLED_HERE
 
 WAITS_FOR_APPROVAL = frozenset({OrderStatus.REQUESTED, OrderStatus.SA_APPROVED})
 
+DECLINABLE = WAITS_FOR_APPROVAL | {OrderStatus.INIT}
+"""An administrator, or cancel_orders, may decline it (contract 6.3)."""
+
 LIVING = OPEN | {OrderStatus.ISSUED}
 """Holds its live name (RULES D2)."""
 

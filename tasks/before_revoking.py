@@ -7,7 +7,7 @@ from uuid import UUID
 from models.errors import BadCertificateError, CertflowError, InputError
 from models.orders import Certificate, CertificateOrder
 from models.parameters import KEY_COMPROMISE, RevokeParameters
-from models.status import OPEN_AT_SCM, OrderStatus
+from models.status import DECLINABLE, OPEN_AT_SCM, OrderStatus
 from models.summaries import OrderResult, RevokeSummary
 from tasks import asking
 from tasks.adapters import pki
@@ -192,9 +192,8 @@ def _no_certificate(one: Meant, order: CertificateOrder, certificate: Certificat
     if order.status == OrderStatus.SUBMITTING:
         return "it is in doubt: poll-orders finds out whether SCM took it, then cancel or revoke it"
     if order.status in OPEN_AT_SCM:
-        return "" if certificate is not None else (
-            f"it is {order.status} and has no certificate yet: cancel-orders declines what waits for approval; else wait until it is issued, "
-            "then revoke it")
+        instead = "cancel-orders declines it" if order.status in DECLINABLE else "wait until it is issued, then revoke it"
+        return "" if certificate is not None else f"it is {order.status} and has no certificate yet: {instead}"
     return f"it is {order.status}: there is no living certificate to revoke"
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from models.errors import CertflowError, ConflictError, LoginError, SetupError
 from models.orders import REISSUE, CertificateOrder
 from models.records import OrderRecord
-from models.status import REFUSED_AT_SCM, OrderStatus, SubmissionStatus, order_status
+from models.status import DECLINABLE, REFUSED_AT_SCM, OrderStatus, SubmissionStatus, order_status
 from models.summaries import OrderResult
 from tasks import asking
 from tasks.adapters.scm import ScmClient
@@ -17,9 +17,6 @@ from tasks.meaning import Meant
 from tasks.retry import step
 from tasks.runs import log, this_run
 from tasks.services import Services, open_services
-
-DECLINABLE = frozenset({OrderStatus.INIT, OrderStatus.REQUESTED, OrderStatus.SA_APPROVED})
-"""Waits for an administrator at SCM (contract 6.3)."""
 
 NEVER_WILL_BE = REFUSED_AT_SCM | {OrderStatus.REFUSED, OrderStatus.WITHDRAWN}
 IN_DOUBT = "whether SCM took it is not known: poll-orders finds out, or `python -m deployments settle ORDER --withdraw` gives it up"

@@ -7,7 +7,7 @@ from uuid import UUID
 from models.errors import CertflowError, ConflictError, SetupError
 from models.orders import CertificateOrder
 from models.parameters import DeleteParameters
-from models.status import OPEN, OPEN_AT_SCM, OrderStatus
+from models.status import DECLINABLE, OPEN, OPEN_AT_SCM, OrderStatus
 from models.summaries import OrderResult
 from tasks.adapters.store import certificates, orders, revocations, submissions
 from tasks.meaning import Meant
@@ -93,7 +93,8 @@ def _why_not(order: CertificateOrder, *, unsettled: bool, served: bool, confirm:
     if order.status == OrderStatus.PLANNED:
         return "it is planned: cancel-orders withdraws it, then delete it"
     if order.status in OPEN_AT_SCM:
-        return f"it is {order.status} at SCM: cancel-orders declines what waits for approval; else wait until it is issued, and revoke it"
+        instead = "cancel-orders declines it" if order.status in DECLINABLE else "wait until it is issued, and revoke it"
+        return f"it is {order.status} at SCM: {instead}"
     if served and order.live_name not in {name.removeprefix("live/") for name in confirm}:
         return (f"live/{order.live_name} serves it, and it would not be renewed any more: revoke it instead, "
                 f"or give {order.live_name} in confirm to delete it all the same")

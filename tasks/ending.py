@@ -37,9 +37,14 @@ def sentence(what: str, done: Sequence[OrderResult]) -> str:
 
 def listed(results: Sequence[OrderResult]) -> str:
     """The first orders with what was done or why not."""
-    known = names(results[:FEW])
-    said = [f"{known.get(one.order_id, one.ssl_id) if one.order_id else one.ssl_id}: {one.reason}" for one in results[:FEW]]
+    said = [f"{label}: {reason}" for label, reason in labelled(results[:FEW])]
     return "; ".join([*said, *([f"and {len(results) - FEW:,} more"] if len(results) > FEW else [])])
+
+
+def labelled(results: Sequence[OrderResult]) -> list[tuple[str, str]]:
+    """Each order as a sentence names it, with what was done or why not."""
+    known = names(results) if results else {}
+    return [(known[one.order_id] if one.order_id in known else str(one.ssl_id), one.reason) for one in results]
 
 
 def shown(account: str, what: str, done: Sequence[OrderResult], failed: Sequence[OrderResult]) -> dict[str, str]:
@@ -47,7 +52,7 @@ def shown(account: str, what: str, done: Sequence[OrderResult], failed: Sequence
     every = [one.order_id for one in (*failed, *done) if one.order_id]
     if len(set(every)) <= FEW:
         return {f"order-{id_}": pages.order_page(id_) for id_ in dict.fromkeys(every)}
-    return {f"{what}-{account}": pages.batch_page(f"Orders of account {account}: {what}", {"Failed": failed, "Done": done})}
+    return {f"{what}-{account}": pages.batch_page(f"Orders of account {account}: {what}", {"Failed": labelled(failed), "Done": labelled(done)})}
 
 
 def _would(one: Target) -> str:
@@ -70,7 +75,8 @@ def dry_run(account: str, targets: Iterable[Target]) -> RevokeSummary:
     told = [(one, OrderResult(order_id=one.order_id, ssl_id=one.ssl_id, reason=_would(one))) for one in targets]
     would, refused = [result for one, result in told if not one.against], [result for one, result in told if one.against]
     summary = RevokeSummary(done=tuple(would), failed=tuple(refused))
-    page = pages.batch_page(f"What a revocation in account {account} would do", {"Would be refused": refused, "Would be revoked": would})
+    parts = {"Would be refused": labelled(refused), "Would be revoked": labelled(would)}
+    page = pages.batch_page(f"What a revocation in account {account} would do", parts)
     said = sentence("would be revoked", would) + (f"; would be refused: {listed(refused)}" if refused else "")
     return reported(summary, f"nothing was sent: {said}", pages={f"revoke-dry-run-{account}": page})
 

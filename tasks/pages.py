@@ -12,7 +12,7 @@ from models.choosing import path
 from models.orders import Certificate, Revocation
 from models.parameters import reason_word
 from models.reference import CertificateProfile, CustomField, Domain, Organization
-from models.summaries import Finding, OrderResult
+from models.summaries import Finding
 from tasks import attention
 from tasks.adapters.store import certificates, orders, reference, revocations
 from tasks.adapters.store import submissions as sent
@@ -119,11 +119,11 @@ def orders_page(account: str) -> str:
     ))
 
 
-def batch_page(title: str, parts: Mapping[str, Sequence[OrderResult]]) -> str:
-    """Many orders of one run, by what became of them. A list, since the UI does not break the lines of a table."""
+def batch_page(title: str, parts: Mapping[str, Sequence[tuple[str, str]]]) -> str:
+    """Many orders of one run, each with what became of it. A list, since the UI does not break the lines of a table."""
     return f"# {plain(title)}\n\n" + "\n".join(
         f"## {plain(name)} ({len(rows):,})\n\n"
-        + "".join(f"- **{plain(one.ssl_id or one.order_id)}**: {plain(one.reason, 1000)}\n" for one in rows[:ROWS])
+        + "".join(f"- **{plain(label)}**: {plain(said, 1000)}\n" for label, said in rows[:ROWS])
         + (f"\n{len(rows) - ROWS:,} more are in the run's summary.\n" if len(rows) > ROWS else "")
         for name, rows in parts.items() if rows
     )

@@ -83,6 +83,7 @@ def anything_open(account: str) -> bool:
             or repository.not_fetched(session, account, most=1)
             or repository.not_delivered(session, account)
             or revocations.due(session, account, now=svc.clock())
+            or revocations.compromised_unplanned(session, account, now=svc.clock())
         )
 
 

@@ -1,26 +1,22 @@
-"""Revoke certificates: write the revocation down, send it, let SCM's details decide, take keys out (RULES V1, V3, K5, R5, D5).
+"""Revoke certificates: write each revocation down, have it carried out, write down what became of it (RULES V1, V3, K5, R5).
 
 A revocation that is written down is done by whoever comes: this run, or the next poll_orders.
 """
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
 from uuid import UUID
 
-from models.errors import CertflowError, ConflictError, LoginError, RightsError, SetupError, TransientError
-from models.orders import Certificate, CertificateOrder, Revocation
+from models.errors import CertflowError, ConflictError, LoginError, SetupError
+from models.orders import Certificate, CertificateOrder, CompromisedKey, Revocation
 from models.parameters import KEY_COMPROMISE, RevokeParameters, reason_word
-from models.records import OrderRecord
-from models.status import OPEN, OrderStatus, order_status
 from models.summaries import OrderResult
-from tasks import asking, events, removal
-from tasks.adapters.scm import ScmClient
+from tasks import asking, events
 from tasks.adapters.store import Session, certificates, orders, revocations
-from tasks.adapters.store.rows import event
 from tasks.batches import TOGETHER, stop_in, together
 from tasks.before_revoking import Target
+from tasks.carrying_out import Job, Verdict, carry_out_one
 from tasks.retry import step
 from tasks.runs import Progress, log, this_run
 from tasks.services import Services, open_services
@@ -29,9 +25,6 @@ LATEST = timedelta(hours=20)
 """A CA must act within 24 hours of the report [BR 4.9.1.1]; the rest is for trouble (RULES V3)."""
 
 REVOKE_ANEW = "mend the cause, then revoke it anew."
-
-NOT_ISSUED, ALREADY_REVOKED = -102, -159
-"""SCM's answers to a second revocation (contract 5.12)."""
 
 
 @dataclass(kw_only=True)
@@ -56,25 +49,6 @@ class Written:
     later: tuple[OrderResult, ...] = ()
 
 
-@dataclass(frozen=True)
-class Job:
-    """A revocation with its order and certificate, as they stand in our books."""
-
-    row: Revocation
-    order: CertificateOrder
-    certificate: Certificate | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What became of one revocation, in words; `planned` tries again, `refused` is final. `record` is what SCM's details say."""
-
-    status: Literal["done", "planned", "refused"]
-    said: str
-    record: OrderRecord | None = None
-    removed: bool = False
-
-
 @step
 def write_down(wish: RevokeParameters, targets: Sequence[Target]) -> Written:
     """Plan every revocation before anything is sent, in one transaction; compromised keys are remembered first (RULES K5, V3).
@@ -82,7 +56,7 @@ def write_down(wish: RevokeParameters, targets: Sequence[Target]) -> Written:
     A second run finds what the first one planned.
     """
     with open_services() as svc, svc.store.transaction() as session:
-        now, run = svc.clock(), this_run()
+        now = svc.clock()
         wanted = [one for one in targets if not one.against]
         keys = {one.public_key_sha256 for one in wanted if one.public_key_sha256} if wish.code == KEY_COMPROMISE else set()
         for key in sorted(keys):
@@ -97,10 +71,11 @@ def write_down(wish: RevokeParameters, targets: Sequence[Target]) -> Written:
             session, keys, but={(one.order_id, one.known_serial) for one in wanted}, reason=wish.reason, remove=wish.delete_from_repository,
             by=wish.requested_by, now=now,
         )
-        said = [(one.order_id, f"{_serial(one)}{reason_word(wish.code)}: {wish.reason}") for one in revocations.by_ids(session, due)]
-        said += [(one.order_id, f"its key was reported as compromised; due {one.due_at:%Y-%m-%d %H:%M} UTC") for _, one in others]
-        orders.record_events(session, [
-            event(order_id, "revocation planned", detail, now=now, run=run, by=wish.requested_by) for order_id, detail in said])
+        for one in revocations.by_ids(session, due):
+            orders.record_event(session, one.order_id, "revocation planned", f"{_serial(one)}{reason_word(wish.code)}: {wish.reason}", now=now,
+                                run=this_run(), by=wish.requested_by)
+        for order, planned in others:
+            _told(session, order, planned.due_at, now=now, by=wish.requested_by)
         later = tuple(
             OrderResult(order_id=order.id, ssl_id=order.ssl_id, reason=f"serial number {planned.serial_number}: revoked with the same key "
                         f"until {planned.due_at:%Y-%m-%d %H:%M} UTC at the latest") for order, planned in others)
@@ -147,7 +122,7 @@ def carry_out_batch(account: str, ids: Sequence[UUID]) -> Revoked:
         verdicts: list[Verdict | CertflowError] = []
         try:
             with svc.scm(account) as scm:
-                verdicts = together(lambda job: _carry_out(svc, scm, job), jobs, at_once=svc.settings.scm_concurrency)
+                verdicts = together(lambda job: carry_out_one(svc, scm, job), jobs, at_once=svc.settings.scm_concurrency)
                 if stop := stop_in(verdicts):
                     raise stop
         except (LoginError, SetupError) as error:
@@ -168,14 +143,37 @@ def revoke_due(account: str, order_ids: Sequence[UUID] | None = None) -> Revoked
 
 @step
 def _due(account: str, order_ids: Sequence[UUID] | None) -> tuple[UUID, ...]:
-    with open_services() as svc, svc.store.reading() as session:
-        due = revocations.due(session, account, now=svc.clock())
+    with open_services() as svc:
+        now = svc.clock()
+        with svc.store.reading() as session:
+            late = revocations.compromised_unplanned(session, account, now=now)
+        if late:
+            with svc.store.transaction() as session:
+                _plan_late(session, late, now=now)
+        with svc.store.reading() as session:
+            due = revocations.due(session, account, now=now)
     return tuple(one.id for one in due if order_ids is None or one.order_id in order_ids)
 
 
-def _jobs(svc: Services, ids: Iterable[UUID], result: Revoked) -> list[Job]:
+def _plan_late(session: Session, late: Sequence[tuple[CertificateOrder, Certificate, CompromisedKey]], *, now: datetime) -> None:
+    """Certificates with a compromised key that came to us after the report: as those that were here (RULES V3)."""
+    for order, certificate, key in late:
+        revocations.plan(session, Revocation(
+            account=order.account, order_id=order.id, serial_number=certificate.serial_number, reason_code=KEY_COMPROMISE, reason=key.reason,
+            due_at=now + LATEST, requested_by=key.reported_by, created_at=now,
+        ))
+        _told(session, order, now + LATEST, now=now, by=key.reported_by)
+
+
+def _told(session: Session, order: CertificateOrder, due_at: datetime | None, *, now: datetime, by: str) -> None:
+    detail = f"its key was reported as compromised; due {due_at:%Y-%m-%d %H:%M} UTC"
+    orders.record_event(session, order.id, "revocation planned", detail, now=now, run=this_run(), by=by)
+
+
+def _jobs(svc: Services, ids: Sequence[UUID], result: Revoked) -> list[Job]:
     with svc.store.reading() as session:
-        rows = revocations.by_ids(session, ids)
+        found = {row.id: row for row in revocations.by_ids(session, ids)}
+        rows = [found[id_] for id_ in ids if id_ in found]
         of = orders.by_ids(session, [row.order_id for row in rows])
         jobs = [
             Job(row, order, certificates.with_serial_number(session, row.order_id, row.serial_number or order.serial_number))
@@ -187,63 +185,6 @@ def _jobs(svc: Services, ids: Iterable[UUID], result: Revoked) -> list[Job]:
         elif job.row.status == revocations.REFUSED:
             result.failed.append(_result(job, job.row.error or "refused by SCM"))
     return [job for job in jobs if job.row.status == revocations.PLANNED]
-
-
-def _carry_out(svc: Services, scm: ScmClient, job: Job) -> Verdict:
-    """Revoke, read the details, take the key out (in a thread: nothing is written into our database). Raises: LoginError; SetupError."""
-    row, ssl_id, refused = job.row, job.order.ssl_id, None
-    assert ssl_id is not None  # noqa: S101 - only what SCM knows is planned
-    if job.order.status != OrderStatus.REVOKED:
-        try:
-            if row.serial_number is not None:
-                scm.revoke_serial(row.serial_number, reason_code=row.reason_code, reason=row.reason)
-            else:
-                scm.revoke(ssl_id, reason_code=row.reason_code, reason=row.reason)
-        except (LoginError, SetupError):
-            raise
-        except CertflowError as error:
-            refused = error
-    try:
-        record = scm.details(ssl_id)
-    except (LoginError, SetupError):
-        raise
-    except CertflowError as error:
-        return Verdict(status="planned", said=f"{refused or 'SCM took it'}; what became of it is not known: {error}")
-    verdict = _judged(job, refused, record)
-    if verdict.status != "done":
-        return verdict
-    if row.remove and job.certificate is None:
-        return replace(verdict, said=f"{verdict.said}; the repository does not hold it")
-    if not row.remove or job.certificate is None:
-        return replace(verdict, said=verdict.said + removal.still_served(svc, job.order, job.certificate))
-    try:
-        taken = removal.take_out(svc, job.order, job.certificate)
-    except CertflowError as error:    # SCM has revoked it; the rest can wait for the next poll
-        said = f"it is revoked at SCM, but its key is not taken out of live/{job.order.live_name} yet: {error}"
-        return replace(verdict, status="planned", said=said)
-    return replace(verdict, said=f"{verdict.said}; taken out of the repository, {taken}", removed=True)
-
-
-def _judged(job: Job, refused: CertflowError | None, record: OrderRecord) -> Verdict:
-    """SCM's details decide (RULES V1). Of a certificate before a reissue they say nothing: there SCM's answer decides."""
-    row, status = job.row, order_status(record.status_word)
-    newest = row.serial_number in {None, record.serial_number or job.order.serial_number}
-    again = refused is not None and (refused.code == ALREADY_REVOKED or (refused.code == NOT_ISSUED and status == OrderStatus.ISSUED))
-    if status == OrderStatus.REVOKED if newest else refused is None or again:
-        early = refused is not None or job.order.status == OrderStatus.REVOKED
-        return Verdict(status="done", said=f"revoked{' already' if early else ''}, reason {reason_word(row.reason_code)}", record=record)
-    if refused is None:
-        return Verdict(status="planned", said=f"SCM took the revocation and still shows {record.status_word}", record=record)
-    if isinstance(refused, TransientError) or status in OPEN or _right_may_come(row, refused):
-        return Verdict(status="planned", said=f"{refused}; SCM shows {record.status_word}", record=record)
-    if status == OrderStatus.EXPIRED and row.due_at != row.created_at:    # planned ahead, and it has ended by itself
-        return Verdict(status="done", said="it has ended by itself: nothing was left to revoke", record=record)
-    return Verdict(status="refused", said=f"{refused}; SCM shows {record.status_word}", record=record)
-
-
-def _right_may_come(row: Revocation, refused: CertflowError) -> bool:
-    """A login without the right was turned away; a compromised key must not live on for want of one (RULES V3)."""
-    return isinstance(refused, RightsError) and (refused.status == 403 or row.reason_code == KEY_COMPROMISE)
 
 
 def _remember(svc: Services, job: Job, verdict: Verdict | CertflowError, result: Revoked) -> None:

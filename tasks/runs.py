@@ -126,7 +126,7 @@ def reported(summary: S, sentence: str, *, pages: Mapping[str, str] | None = Non
     """
     if FlowRunContext.get() is not None:
         for key, page in (pages or {}).items():
-            MarkdownArtifact(key=key, markdown=page, description=sentence[:200]).create()
+            MarkdownArtifact(key=page_key(key), markdown=page, description=sentence[:200]).create()
     if failed:
         error = BatchError(f"{sentence}; failed: {failed}"[:2000])
         error.summary = summary
@@ -136,6 +136,11 @@ def reported(summary: S, sentence: str, *, pages: Mapping[str, str] | None = Non
         return summary
     _leave_summary(summary)
     return cast("S", Completed(message=sentence[:2000], data=summary))
+
+
+def page_key(key: str) -> str:
+    """A page's key as Prefect takes it: an account may have an underscore in its name, an artifact may not."""
+    return key.replace("_", "-")
 
 
 def _leave_summary(summary: Summary) -> None:

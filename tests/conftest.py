@@ -284,3 +284,14 @@ def own_csr() -> Callable[..., str]:
         request = x509.CertificateSigningRequestBuilder().subject_name(subject)
         return request.sign(key or ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()).public_bytes(Encoding.PEM).decode()
     return make
+
+# --- Which tests stay together when they run on several cores: `up` is started once, and a file's own servers too ---
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests")
+        whole = "up" if folder.parts[0] == "end_to_end" and folder.parts[1] != "stories" else folder.as_posix()
+        item.add_marker(pytest.mark.xdist_group(whole))
+
+# --- End of what stays together ---

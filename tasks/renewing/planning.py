@@ -13,7 +13,7 @@ from models.summaries import OrderResult
 from tasks import asking
 from tasks.adapters import pki
 from tasks.adapters.scm import ScmClient
-from tasks.adapters.store import certificates, orders, renewals, revocations, submissions
+from tasks.adapters.store import Session, certificates, orders, renewals, revocations, submissions
 from tasks.batches import TOGETHER, each
 from tasks.renewing.checking import Names, names_asked, stand_against
 from tasks.renewing.choosing import Chosen
@@ -100,6 +100,7 @@ def _facts(svc: Services, wish: RenewParameters, order_ids: Sequence[UUID]) -> d
         id_: RenewalFacts(
             order=rows[id_], certificate=issued.get(id_), successors=follow.get(id_, []), expiring_within=wish.expiring_within_days,
             submission=next((sent[one] for one in [issued[id_].submission_id if id_ in issued else None] if one in sent), None),
+            reissue=next((one for one in sent.values() if one.order_id == id_ and one.kind == REISSUE and one.status in renewals.UNDER_WAY), None),
         )
         for id_ in order_ids if id_ in rows
     }
@@ -131,7 +132,7 @@ def _decide(
     csr = pki.read_csr(wish.csr) if wish.csr else None
     with svc.store.transaction() as session:
         renewals.one_after_the_other(session, order.id)
-        if earlier := _earlier(svc, wish, request_id, order.id):    # somebody was faster under the same id
+        if earlier := _earlier(session, wish, request_id, order.id):    # somebody was faster under the same id
             return earlier
         write = write_reissue if wish.does == REISSUE else write_renewal
         written = write(session, wish, request_id, facts, asked, csr, now=svc.clock())
@@ -142,12 +143,11 @@ def _decide(
 
 def _under_way(svc: Services, wish: RenewParameters, request_id: str, facts: RenewalFacts) -> Written | None:
     """What an earlier request made, or what somebody else has under way for the same order (RULES E6). Raises: as `_earlier`."""
-    if not wish.dry_run and (earlier := _earlier(svc, wish, request_id, facts.order.id)):
-        return earlier
+    with svc.store.reading() as session:
+        if not wish.dry_run and (earlier := _earlier(session, wish, request_id, facts.order.id)):
+            return earlier
     if wish.does == REISSUE:
-        with svc.store.reading() as session:
-            sent = renewals.reissue_under_way(session, facts.order.id)
-        if sent is None:
+        if (sent := facts.reissue) is None:
             return None
         if sent.wish.get("names_asked") != names_asked(facts, wish).texts or ((sent.own_csr or wish.csr) and sent.wish.get("csr") != wish.csr):
             raise InputError(
@@ -164,14 +164,13 @@ def _under_way(svc: Services, wish: RenewParameters, request_id: str, facts: Ren
     return Written(action=wish.does, predecessor=facts.order, order_id=successor.id)
 
 
-def _earlier(svc: Services, wish: RenewParameters, request_id: str, order_id: UUID) -> Written | None:
+def _earlier(session: Session, wish: RenewParameters, request_id: str, order_id: UUID) -> Written | None:
     """What the first request under this id made of this order (RULES E6).
 
     Raises: InputError when it was asked with other parameters; RejectedError when SCM refused it.
     """
-    with svc.store.reading() as session:
-        predecessor = orders.order(session, order_id)
-        found = submissions.by_request(session, predecessor.account, request_id, scope=str(order_id))
+    predecessor = orders.order(session, order_id)
+    found = submissions.by_request(session, predecessor.account, request_id, scope=str(order_id))
     if found is None:
         return None
     if {name: value for name, value in found.wish.items() if name in wish.wish()} != wish.wish():

@@ -61,7 +61,8 @@ def sentence(wish: RenewParameters, plan: Plan, summed: RenewSummary) -> str:
     with open_services() as svc:
         comes = next_look(svc.clock())
     parts = [
-        f"{counted(len(summed.orders), what)} would be sent, nothing was" if wish.dry_run else f"{counted(len(summed.orders) - old, what)} sent",
+        f"dry run: {counted(len(summed.orders), what)} would be sent, nothing was" if wish.dry_run
+        else f"{counted(len(summed.orders) - old, what)} sent",
         f"{old} under way already" * bool(old), f"{len(plan.skipped)} skipped" * bool(plan.skipped),
         f"{len(summed.failed)} failed" * bool(summed.failed),
         f"{plan.more:,} more are due: raise max_orders ({wish.max_orders}), or let the next run do them" * bool(plan.more),

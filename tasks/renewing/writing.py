@@ -86,7 +86,7 @@ def _successor(facts: RenewalFacts, asked: Names, csr: CsrFacts | None, *, name:
         organization_id=old.organization_id, organization_name=old.organization_name, certificate_profile_id=old.certificate_profile_id,
         certificate_profile_name=old.certificate_profile_name, key_algorithm=algorithm, key_size=size,
         keystore_type=None if csr else old.keystore_type, keystore_password_path=None if csr else old.keystore_password_path,
-        custom_fields=dict(old.custom_fields), comments=without_marker(old.comments)[:COMMENTS_MAX],
+        custom_fields=dict(old.custom_fields), comments=(without_marker(old.comments) or "")[:COMMENTS_MAX],
         external_requester_emails=list(old.external_requester_emails), requested_via="REST API", predecessor_id=old.id, origin=ORDERED,
         live_name=name, created_at=now, changed_at=now,
     )

@@ -1,4 +1,4 @@
-"""A database with as many certificates as wanted, and the inventory of it measured: `many_certificates.py [NUMBER] [--url ADDRESS]`.
+"""A database with as many certificates as wanted, to measure the inventory on: `many_certificates.py [NUMBER] --url ADDRESS`.
 
 Half of the certificates are ours with their submissions, the others were found at SCM; a tenth was renewed. PEM texts are as long as real ones.
 """

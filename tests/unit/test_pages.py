@@ -1,9 +1,12 @@
 """Text of others on our pages: shown as it is, never understood as Markdown or HTML."""
 
 import pytest
+from prefect.client.schemas.actions import ArtifactCreate
 
+from models.parameters import CheckParameters, checked
 from models.summaries import Finding
 from tasks.pages import account_page, plain, table
+from tasks.runs import page_key
 
 HOSTILE = ["<script>alert(1)</script>", "[press](javascript:alert(1))", "![x](https://example.net/x.png)", "a | b", "*bold* _x_ `code`",
            "line\nbreak"]
@@ -33,3 +36,9 @@ def test_a_finding_says_who_can_mend_it() -> None:
     page = account_page("default", [Finding(severity="error", code="no-profile", message="no profile", mended_by="SCM administrator")], healthy=False)
     assert page.splitlines()[0] == "# Account default cannot do its work"
     assert page.splitlines()[2] == "- **error**: no profile (no-profile). To be mended by: SCM administrator."
+
+
+def test_the_pages_of_every_account_have_keys_that_prefect_takes() -> None:
+    """DESIGN 6: an account may be named with an underscore"""
+    assert checked(CheckParameters, {"account": "my_account"})
+    assert ArtifactCreate(key=page_key("orders-my_account")).key == "orders-my-account"

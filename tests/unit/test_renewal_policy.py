@@ -91,6 +91,7 @@ def test_nothing_stands_against_an_ordinary_renewal() -> None:
     ("a successor is in doubt", {"successors": [order(status=OrderStatus.SUBMITTING, ssl_id=None)]}, "being renewed already"),
     ("a successor is issued", {"successors": [order(ssl_id=42)]}, "order 42 is its successor"),
     ("a successor was declined", {"successors": [order(status=OrderStatus.DECLINED, ssl_id=42)]}, "was declined at SCM"),
+    ("a reissue is under way", {"reissue": own_csr()}, "being reissued"),
     ("the key is not ours", {"submission": None}, "key is not in our Vault"),
     ("the customer has the key", {"submission": own_csr()}, "with a new csr"),
     *((f"it came by {via}", {"order": order(requested_via=via)}, f"requested by {via}")

@@ -16,7 +16,9 @@ WAITS, HELD = sa.text('waiting_because IS NOT NULL'), sa.text('held_because IS N
 def upgrade() -> None:
     op.create_index('ix_certificate_order_counts', 'certificate_order', ['account', 'status', 'organization_id', 'deleted_at'], unique=False)
     op.create_index('ix_certificate_order_ends', 'certificate_order', ['account', 'status', 'expires_at'], unique=False)
-    op.create_index('ix_certificate_order_waiting', 'certificate_order', ['account'], unique=False, sqlite_where=WAITS, postgresql_where=WAITS)
+    op.create_index(
+        'ix_certificate_order_waiting', 'certificate_order', ['account', 'status'], unique=False, sqlite_where=WAITS, postgresql_where=WAITS,
+    )
     op.create_index('ix_certificate_held', 'certificate', ['order_id'], unique=False, sqlite_where=HELD, postgresql_where=HELD)
     # Both begin with the columns of these.
     op.drop_index('ix_certificate_order_account_status', table_name='certificate_order')

@@ -19,6 +19,9 @@ from sqlmodel import Session
 from models.errors import ConflictError, RejectedError, SetupError, TransientError
 
 BUSY_TIMEOUT_MS = 30_000
+MOST_CONNECTIONS = 64
+"""Besides the five that stay open: one for each thread of the largest CERTFLOW_SCM_CONCURRENCY."""
+
 READING = "certflow_reading"
 """Execution option of a transaction that only reads: SQLite needs no lock for it."""
 
@@ -77,7 +80,7 @@ def open_engine(url: str) -> Engine:
             raise SetupError("CERTFLOW_DATABASE_URL must begin with sqlite:/// or postgresql://")
         options: dict[str, Any] = {"connect_args": {"timeout": BUSY_TIMEOUT_MS / 1000}} if address.get_backend_name() == "sqlite" \
             else {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
-        engine = create_engine(address, hide_parameters=True, **options)
+        engine = create_engine(address, hide_parameters=True, max_overflow=MOST_CONNECTIONS, **options)
     except (ArgumentError, NoSuchModuleError, ValueError, ImportError):
         raise SetupError("CERTFLOW_DATABASE_URL is not a database address: use sqlite:///file or postgresql://user@host/name") from None
     if engine.dialect.name == "sqlite":

@@ -36,7 +36,7 @@ from models.orders import Certificate, CertificateOrder, Revocation, Submission
 from models.runway import Ahead
 from models.status import LIVING, WAITS_FOR_APPROVAL, OrderStatus, SubmissionStatus
 from tasks.adapters.store.chosen import Chosen, certificate, ends, of_lines, of_orders, order, texts
-from tasks.adapters.store.orders import is_stuck, unsettled_here
+from tasks.adapters.store.orders import is_stuck
 from tasks.adapters.store.revocations import PLANNED, REFUSED
 
 FETCHED_TOGETHER = 2000
@@ -157,12 +157,15 @@ def attention_counts(session: Session, chosen: Chosen, *, stuck_before: datetime
     held = select(certificate.order_id).where(col(certificate.held_because).is_not(None), col(certificate.removed_at).is_(None))
     waits = (col(order.status) == OrderStatus.ISSUED) & col(order.waiting_because).is_not(None)
     kinds: dict[str, Sequence[ColumnElement[bool]]] = {
-        "in_doubt": [unsettled_here(SubmissionStatus.SUBMITTING)],
         "approval": [col(order.status).in_(WAITS_FOR_APPROVAL)],
         "waiting": [waits, col(order.id).not_in(held)],
         "stuck": is_stuck(chosen.account, before=stuck_before),
     }
-    return {kind: session.execute(select(func.count()).select_from(order).where(*fits, *where)).scalar_one() for kind, where in kinds.items()}
+    in_doubt = select(func.count(distinct(order.id))).select_from(join(order, Submission, col(Submission.order_id) == col(order.id))).where(
+        *fits, col(Submission.status) == SubmissionStatus.SUBMITTING,
+    )
+    found = {kind: session.execute(select(func.count()).select_from(order).where(*fits, *where)).scalar_one() for kind, where in kinds.items()}
+    return {"in_doubt": session.execute(in_doubt).scalar_one(), **found}
 
 
 def shared_names(session: Session, chosen: Chosen, *, most: int) -> tuple[int, list[tuple[str, int]]]:

@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CursorResult, func, text, update
+from sqlalchemy import CursorResult, exists, func, text, update
 from sqlmodel import Session, col, select
 
 from models.errors import ConflictError
-from models.orders import Certificate, CompromisedKey, Revocation
+from models.orders import Certificate, CertificateOrder, CompromisedKey, Revocation
 from models.parameters import KEY_COMPROMISE
+from models.status import OrderStatus
 
 PLAN_LOCK = 0x7265766F
 """PostgreSQL advisory lock, per account."""
@@ -108,6 +109,20 @@ def report_compromised(session: Session, public_key_sha256: str, *, now: datetim
     if session.get(CompromisedKey, public_key_sha256) is None:
         session.add(CompromisedKey(public_key_sha256=public_key_sha256, reported_at=now, reported_by=by, reason=reason))
         session.flush()
+
+
+def compromised_unplanned(session: Session, account: str, *, now: datetime) -> list[tuple[CertificateOrder, Certificate, CompromisedKey]]:
+    """Living certificates of the account with a compromised key whose revocation nobody has written down (RULES V3)."""
+    written = exists().where(
+        col(Revocation.order_id) == col(Certificate.order_id),
+        col(Revocation.serial_number).is_(None) | (col(Revocation.serial_number) == col(Certificate.serial_number)),
+    )
+    return list(session.exec(
+        select(CertificateOrder, Certificate, CompromisedKey)
+        .join(Certificate, col(Certificate.order_id) == col(CertificateOrder.id))
+        .join(CompromisedKey, col(CompromisedKey.public_key_sha256) == col(Certificate.public_key_sha256))
+        .where(CertificateOrder.account == account, col(Certificate.not_after) > now, CertificateOrder.status == OrderStatus.ISSUED, ~written)
+    ).all())
 
 
 def compromised(session: Session, keys: Iterable[str | None]) -> set[str]:

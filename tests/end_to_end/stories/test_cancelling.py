@@ -201,7 +201,7 @@ def test_many_are_cancelled_in_batches(synced, monkeypatch) -> None:
     import_orders.fn(fetch_certificates=False)
     waiting = [row for row in synced.rows(CertificateOrder) if row.status == "requested"]
     assert len(waiting) > 3
-    monkeypatch.setattr(cancelling, "BATCH", 2)
+    monkeypatch.setattr(cancelling, "TOGETHER", 2)
     bad = waiting[1].ssl_id
     synced.sandbox.fault("status", path=rf"/decline/{bad}$", status=400, body={"code": -3, "description": "You are not authorized"})
     with pytest.raises(BatchError, match="You are not authorized") as caught:

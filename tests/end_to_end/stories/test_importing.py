@@ -60,7 +60,7 @@ def test_a_change_at_scm_shows_in_the_next_import(world) -> None:
 
 def test_an_import_that_died_goes_on(world, monkeypatch) -> None:
     """RULES S3: what was stored stays, nothing is fetched twice"""
-    from tasks import certificates
+    from tasks.certificates import fetching as certificates
 
     monkeypatch.setattr(certificates, "BATCH", 20)
     first, _ = certificates.fetch("default") if import_orders.fn(fetch_certificates=False) else (None, None)

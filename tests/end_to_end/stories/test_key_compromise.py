@@ -96,3 +96,19 @@ def test_pages_say_what_is_to_be_revoked_and_what_was_taken_out(synced, order) -
     assert "| To be revoked | serial number " in later
     assert "keyCompromise (1)" in later
     assert "## To be revoked (1)" in pages.orders_page("default")
+
+
+def test_a_certificate_with_that_key_that_comes_later_goes_too(on_either) -> None:
+    """RULES V3: fetched by an import after the report; planned once"""
+    first, second = on_either.living(2)
+    revoke.fn(orders=[first.ssl_id], reason_code=1, reason="found on a disk", requested_by="security")
+    on_either.twin_key(first, second)
+    for _ in range(2):
+        poll_orders.fn()
+    [plan] = [one for one in on_either.rows(Revocation) if one.order_id == second.id]
+    assert (plan.serial_number, plan.reason_code, plan.status, plan.requested_by) == (second.serial_number, 1, "planned", "security")
+    assert timedelta(hours=19) < plan.due_at - datetime.now(UTC) <= timedelta(hours=20)
+    with on_either.changed(Revocation, plan.id) as row:
+        row.due_at = row.created_at
+    assert poll_orders.fn().revoked == 1
+    assert poll_orders.fn(orders=[str(second.ssl_id)]).revoked == 0

@@ -34,7 +34,6 @@ from tasks.adapters.store.orders.waiting import (
     needing_attention,
     refused_and_not_told,
     stuck,
-    unsettled_here,
 )
 
 __all__ = [
@@ -64,7 +63,6 @@ __all__ = [
     "refused_and_not_told",
     "ssl_ids_named",
     "stuck",
-    "unsettled_here",
     "update_from",
     "upsert",
     "with_serial_number",

@@ -20,10 +20,11 @@ def needing_attention(
     """
     query = select(CertificateOrder).where(CertificateOrder.account == account, col(CertificateOrder.deleted_at).is_(None), *where)
     kinds = (    # asked one by one: each has its index, their union has none
-        col(CertificateOrder.status).in_([*UNSETTLED_HERE, *WAITS_FOR_APPROVAL]), unsettled_here(),
-        col(CertificateOrder.waiting_because).is_not(None) & (col(CertificateOrder.status) == OrderStatus.ISSUED),
+        query.where(col(CertificateOrder.status).in_([*UNSETTLED_HERE, *WAITS_FOR_APPROVAL])),
+        query.join(Submission, col(Submission.order_id) == col(CertificateOrder.id)).where(col(Submission.status).in_([*UNSETTLED_HERE])),
+        query.where(col(CertificateOrder.waiting_because).is_not(None), col(CertificateOrder.status) == OrderStatus.ISSUED),
     )
-    found = {row.id: row for kind in kinds for row in session.exec(query.where(kind).order_by(_since()).limit(most))}
+    found = {row.id: row for kind in kinds for row in session.exec(kind.order_by(_since()).limit(most))}
     rows = sorted(found.values(), key=lambda row: row.requested_at or row.created_at)[:most]
     newest = {one.order_id: one for one in session.exec(
         select(Submission).where(col(Submission.order_id).in_(list(found))).order_by(col(Submission.created_at))
@@ -52,11 +53,6 @@ def is_stuck(account: str, *, before: datetime) -> list[ColumnElement[bool]]:
 def _since() -> ColumnElement[datetime]:
     """Since when an order exists; of one that was imported SCM says it."""
     return func.coalesce(col(CertificateOrder.requested_at), col(CertificateOrder.created_at))
-
-
-def unsettled_here(*statuses: str) -> ColumnElement[bool]:
-    """A submission of the order is in one of these statuses, planned or submitting if none is given; a reissue leaves the order's own status."""
-    return col(CertificateOrder.id).in_(select(Submission.order_id).where(col(Submission.status).in_(statuses or [*UNSETTLED_HERE])))
 
 
 def refused_and_not_told(session: Session, account: str, kind: str) -> list[CertificateOrder]:
