@@ -62,6 +62,21 @@ def settle(client: SyncPrefectClient, deployments: Mapping[str, UUID], accounts:
         _settle_one(client, deployment_id, wanted(name, served, timezone), timezone)
 
 
+def give_back_parameters(client: SyncPrefectClient, deployments: Mapping[str, UUID], accounts: Iterable[str]) -> None:
+    """Repeat the parameters of our schedules that lack them.
+
+    Prefect forgets a schedule's parameters at each update that does not repeat them, and the switch in its UI does not: `renew-or-reissue`
+    would have no action, and another account's poll would poll `default`.
+    """
+    served = tuple(accounts)
+    for name, deployment_id in deployments.items():
+        if ours := wanted(name, served, "UTC"):
+            for one in client.read_deployment_schedules(deployment_id):
+                if one.slug in ours and not ours[one.slug].parameters.keys() <= one.parameters.keys():
+                    parameters = {**ours[one.slug].parameters, **one.parameters}
+                    client.update_deployment_schedule(deployment_id, one.id, parameters=parameters)
+
+
 def _settle_one(
     client: SyncPrefectClient, deployment_id: UUID, ours: Mapping[str, DeploymentScheduleCreate], timezone: str
 ) -> None:
@@ -71,7 +86,7 @@ def _settle_one(
     for slug in there.keys() & ours.keys():
         planned = there[slug].schedule
         moved = planned.model_copy(update={"timezone": timezone}) if isinstance(planned, CronSchedule) else planned
-        # Prefect forgets the parameters at each update that does not repeat them, also when somebody only switches a schedule by its API.
+        # see give_back_parameters
         parameters = {**ours[slug].parameters, **there[slug].parameters}
         if moved != planned or parameters != there[slug].parameters:
             client.update_deployment_schedule(deployment_id, there[slug].id, schedule=moved, parameters=parameters)

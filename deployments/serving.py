@@ -6,11 +6,12 @@ gets SIGTERM. Every file in `flows/` is one flow, so there is no list to keep.
 
 import asyncio
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from importlib import import_module
 from pkgutil import iter_modules
+from threading import Event, Thread
 from typing import Any, Literal
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
-from prefect.exceptions import TerminationSignal
+from prefect.exceptions import ObjectNotFound, TerminationSignal
 from prefect.flows import Flow
 from prefect.runner import Runner
 from prefect.settings import PREFECT_UI_URL
@@ -43,6 +44,9 @@ RUNS_AT_ONCE = 16
 
 SILENCE = timedelta(seconds=90)
 """Three heartbeats."""
+
+LOOK_EVERY = timedelta(seconds=15)
+"""How soon a schedule has its parameters back: long before the next run that it plans, save by chance."""
 
 CRASHED = "Certflow: a run without a heartbeat is marked as crashed"
 
@@ -140,6 +144,14 @@ def watch_for_crashes(client: SyncPrefectClient) -> None:
         client.delete_automation(extra.id)
 
 
+def watch_schedules(served: Mapping[str, UUID], ended: Event) -> None:
+    """Give schedules their parameters back while we serve, soon after a person has switched one; a server that is away is asked again."""
+    with get_client(sync_client=True) as client:
+        while not ended.wait(LOOK_EVERY.total_seconds()):
+            with suppress(httpx.HTTPError, ObjectNotFound):    # it will answer again; a deployment was deleted: the next start makes it anew
+                schedules.give_back_parameters(client, served, settings().accounts)
+
+
 def register(runner: Runner) -> dict[str, UUID]:
     """Register every flow; the ids by deployment name. Raises: SetupError when the Prefect server does not take them."""
     try:
@@ -172,8 +184,11 @@ def main() -> int:
         return 1
     print(f"serving  {', '.join(served)}", flush=True)
     print(f"ready    {PREFECT_UI_URL.value()}  (Ctrl-C ends it)", flush=True)
+    ended = Event()
+    Thread(target=watch_schedules, args=(served, ended), daemon=True).start()
     with suppress(KeyboardInterrupt, TerminationSignal):
         asyncio.run(runner.start())
+    ended.set()
     return 0
 
 

@@ -1,6 +1,7 @@
 """The README is held to the program: what it names exists, and what exists is in it."""
 
 import argparse
+import ast
 import json
 import re
 from importlib import import_module
@@ -29,6 +30,7 @@ from models.parameters import (
     SyncParameters,
     checked,
 )
+from tasks import events
 from tasks.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -198,6 +200,28 @@ def test_every_link_within_the_page_leads_to_a_heading() -> None:
     """DESIGN 9: pages are checked against the program"""
     anchors = {re.sub(r"[^a-z0-9 _-]", "", line.lstrip("# ").lower()).replace(" ", "-") for line in README.splitlines() if line.startswith("#")}
     assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= anchors
+
+
+def test_every_promise_has_a_test_that_exists() -> None:
+    """DESIGN 1: its eleven lines, in their order; and no test of a promise is left out"""
+    told = [re.fullmatch(r"\[`(\w+)`\]\((\S+)\)", row[1]) for row in rows(section("### What it promises"))]
+    assert [int(row[0].split(".")[0]) for row in rows(section("### What it promises"))] == list(range(1, 12))
+    named = [(found[2], found[1]) for found in told if found]
+    assert [int(test.split("_")[2]) for _, test in named] == list(range(1, 12))
+    for file in {file for file, _ in named}:
+        there = {node.name for node in ast.parse((ROOT / file).read_text()).body if isinstance(node, ast.FunctionDef)}
+        assert {test for its, test in named if its == file} == {name for name in there if name.startswith("test_promise_")}
+
+
+def test_every_event_is_told_with_the_fields_of_its_payload() -> None:
+    """Issue: events for other programs"""
+    text = section("## Be told of certificates")
+    names = {value for name, value in vars(events).items() if name.isupper()}
+    assert {row[0].strip("`") for row in rows(text) if row[0].startswith("`certflow.")} == names
+    emitted = {name for file in (ROOT / "tasks").rglob("*.py") for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)
+               and ast.unparse(node.func) == "events.emit" for name in (one.arg for one in node.keywords) if name}
+    facts = {name for row in rows(text) if not row[0].startswith("`certflow.") for name in words(row[0])}
+    assert emitted <= facts
 
 
 def test_the_policies_are_shown_as_they_are() -> None:

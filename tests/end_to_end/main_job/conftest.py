@@ -130,7 +130,10 @@ class Installation:
         return found
 
     def by_schedule(self, name: str) -> dict[str, Any]:
-        """The run that the shipped schedule of account `default` starts, once a person has switched it on and moved it to this moment."""
+        """The run that the shipped schedule of account `default` starts, once a person has switched it on and moved it to the next minute.
+
+        The switch in Prefect's UI sends no parameters, and neither does this.
+        """
         path = f"/deployments/{self.up.deployment(name)['id']}"
         [schedule] = [one for one in self.up.deployment(name)["schedules"] if one["slug"] == "certflow-default-daily"]
         soon = {"interval": 60, "anchor_date": datetime.now(UTC).isoformat()}

@@ -127,6 +127,8 @@ def test_promise_5_over_the_licence_limit_a_certificate_waits_and_nothing_is_los
 def test_promise_6_a_renewal_has_a_new_id_a_new_key_and_its_predecessor(installation: Any, acts: Any, name: str, run: str) -> None:
     """DESIGN 1, line 6; RULES R1, R2, D2: by hand, and by itself when a third of the lifetime is left"""
     completed(acts[run])
+    assert acts["by itself"]["auto_scheduled"]
+    assert acts["by itself"]["parameters"] == {"action": "renew", "account": "default"}
     old, new = installation.rows(ONE, f"{name}.example.com")
     [told] = acts[run]["summary"]["orders"]
     assert (told["order_id"], told["ssl_id"], told["predecessor_ssl_id"]) == (_uuid(new["id"]), new["ssl_id"], old["ssl_id"])
