@@ -125,8 +125,8 @@ def test_reference_data_are_counted_by_kind(installation: Any, synced: dict[str,
 def test_an_import_counts_what_it_found(synced: dict[str, dict[str, Any]]) -> None:
     """DESIGN 4"""
     summary = synced["import-orders"]["summary"]
-    assert summary["orders_seen"] == summary["orders_new"] == 120
-    assert 0 < summary["certificates_fetched"] <= 120
+    assert summary["orders_seen"] == summary["orders_new"] == 400
+    assert 0 < summary["certificates_fetched"] <= 400
     assert (summary["orders_changed"], summary["certificates_waiting"], summary["unreadable"]) == (0, 0, 0)
 
 
