@@ -10,6 +10,7 @@ from models.status import OPEN_AT_SCM, UNSETTLED_HERE, WAITS_FOR_APPROVAL, Order
 from tasks import events
 from tasks.adapters.store import Session, certificates, orders
 from tasks.adapters.store.rows import event
+from tasks.cancelling import CANCELLED
 from tasks.retry import step
 from tasks.runs import log, this_run
 from tasks.services import open_services
@@ -71,7 +72,7 @@ def tell(account: str) -> int:
         now = svc.clock()
         with svc.store.transaction() as session:
             found = [one for one in needs(session, account, now=now) if one.to_do in PERSONS]
-            refused = orders.refused_and_not_told(session, account, TOLD)
+            refused = orders.refused_and_not_told(session, account, (TOLD, CANCELLED))    # who cancels knows it
             found += [Need(REFUSED, (number(row), row.common_name, row.status, ""), row) for row in refused]
             told = orders.last_events(session, [one.order.id for one in found], TOLD)
             new = [one for one in found if told.get(one.order.id) != one.why[:2000]]

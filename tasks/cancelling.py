@@ -19,6 +19,7 @@ from tasks.runs import log, this_run
 from tasks.services import Services, open_services
 
 NEVER_WILL_BE = REFUSED_AT_SCM | {OrderStatus.REFUSED, OrderStatus.WITHDRAWN}
+CANCELLED = "cancelled"
 IN_DOUBT = "whether SCM took it is not known: poll-orders finds out, or `python -m deployments settle ORDER --withdraw` gives it up"
 FASTER = "a poll was faster and sends it at this moment: cancel it again in a minute"
 
@@ -158,7 +159,7 @@ def _remember(svc: Services, order: CertificateOrder, verdict: Verdict | Certflo
         if verdict.record is not None:
             asking.keep(session, svc, order.account, verdict.record)
         if verdict.declined:
-            orders.record_event(session, order.id, "cancelled", f"{verdict.said}: {message}", now=svc.clock(), run=this_run())
+            orders.record_event(session, order.id, CANCELLED, f"{verdict.said}: {message}", now=svc.clock(), run=this_run())
     log().info("order %s (%s): %s", order.ssl_id, order.common_name, verdict.said)
     (result.done if verdict.done else result.failed).append(_result(order, verdict.said))
 

@@ -195,7 +195,7 @@ def installation(
 ) -> Installation:
     """`up` with a Vault that the user has, three accounts connected: `default` by header login, `cloud` by OAuth2, `device` by client certificate."""
     folder = tmp_path_factory.mktemp("main_job")
-    sandbox = sandbox_process("--orders", "120", "--issue-delay", "0.5")
+    sandbox = sandbox_process("--orders", "400", "--issue-delay", "0.5")
     line = sandbox.line
     env = {
         "HOME": str(folder / "user"), "CERTFLOW_HOME": str(folder / "certflow"), "VAULT_ADDR": line["vault"], "VAULT_TOKEN": line["vault_token"],

@@ -8,7 +8,7 @@ from flows.poll_orders import poll_orders
 from models.errors import BatchError, CertflowError, ConflictError, InputError, LoginError
 from models.orders import REISSUE, CertificateOrder, OrderEvent, Submission
 from models.status import SubmissionStatus
-from tasks import cancelling, services
+from tasks import attention, cancelling, events, services
 from tasks.adapters.store import submissions
 
 WAITING = "OV Multi-Domain (approval)"
@@ -53,6 +53,21 @@ def test_an_order_that_waits_for_approval_is_declined(on_either, order) -> None:
     assert on_either.order("www.example.com").status == "declined"
     assert "cancelled" in on_either.events("www.example.com")
     assert on_either.events("www.example.com").count("cancelled") == 1
+
+
+def test_who_was_refused_is_told_once_and_who_cancels_is_not(on_either, order, monkeypatch) -> None:
+    """RULES C5: an order that an administrator declines needs somebody; one that was cancelled here has had somebody"""
+    told = []
+    monkeypatch.setattr(events, "emit", lambda event, order, **facts: told.append((event, order.common_name, facts["to_do"])))
+    order("cancelled.example.com", certificate_profile=WAITING)
+    cancel_orders.fn(orders=["cancelled.example.com"], message="ordered by mistake")
+    refused = order("refused.example.com", certificate_profile=WAITING)
+    on_either.sandbox.change_order(refused.ssl_id, status="Declined")
+    for _ in range(3):
+        poll_orders.fn()
+    assert told == [("certflow.order.needs-attention", "refused.example.com", attention.REFUSED)]
+    assert on_either.events("refused.example.com").count("needs attention") == 1
+    assert "needs attention" not in on_either.events("cancelled.example.com")
 
 
 def test_a_lost_answer_is_decided_by_the_details(synced, order) -> None:

@@ -55,9 +55,9 @@ def _since() -> ColumnElement[datetime]:
     return func.coalesce(col(CertificateOrder.requested_at), col(CertificateOrder.created_at))
 
 
-def refused_and_not_told(session: Session, account: str, kind: str) -> list[CertificateOrder]:
-    """Orders of ours that SCM or the CA refused, of which no event of this kind tells, at most 500."""
-    told = exists().where(col(OrderEvent.order_id) == col(CertificateOrder.id), col(OrderEvent.kind) == kind)
+def refused_and_not_told(session: Session, account: str, kinds: Iterable[str]) -> list[CertificateOrder]:
+    """Orders of ours that SCM or the CA refused, of which no event of these kinds tells, at most 500."""
+    told = exists().where(col(OrderEvent.order_id) == col(CertificateOrder.id), col(OrderEvent.kind).in_(list(kinds)))
     return list(session.exec(
         select(CertificateOrder).where(
             CertificateOrder.account == account, CertificateOrder.origin != IMPORTED, col(CertificateOrder.status).in_(REFUSED_AT_SCM),

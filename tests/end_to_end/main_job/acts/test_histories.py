@@ -76,7 +76,8 @@ def test_an_act_names_its_run_how_that_was_started_and_for_whom(
 
 @pytest.mark.parametrize(("name", "kind", "says"), [
     ("gone", "submitted", "SCM took it as {ssl_id}"),
-    ("gone", "revoked", "cessationOfOperation (5): switched off"),
+    ("gone", "revocation planned", "cessationOfOperation (5): switched off"),
+    ("gone", "revoked", "revoked, reason cessationOfOperation (5)"),
     ("gone", "revoked", "live/gone.example.com destroyed"),
     ("waits", "cancelled", "declined at SCM: ordered by mistake"),
     ("names", "delivered", "live/names.example.com, version 2"),
