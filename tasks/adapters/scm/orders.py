@@ -9,6 +9,7 @@ from models.records import Enrolled, EnrollRequest, ListedOrder, OrderRecord, Re
 from tasks.adapters.scm import parsing, report, values
 from tasks.adapters.scm.calls import Call, Calls, Repeat, logger
 from tasks.adapters.scm.credentials import OAuth2Client
+from tasks.adapters.scm.failures import LATER
 from tasks.adapters.scm.paging import walk
 from tasks.adapters.scm.values import Unreadable
 
@@ -112,7 +113,7 @@ class OrderCalls:
         )
         answer = self._calls.send(call)
         if not answer.body.strip():
-            raise NotReadyError(f"SCM is not ready with {call.what}: it answered with an empty body", status=answer.status)
+            raise NotReadyError(f"SCM is not ready with {call.what}: it answered with an empty body; {LATER}", status=answer.status)
         if not _PEM_CERTIFICATE.search(answer.body):
             raise self._calls.unreadable(call, f"no PEM certificate in it, {answer.content_type()}")
         return answer.body
