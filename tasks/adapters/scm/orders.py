@@ -150,12 +150,14 @@ class OrderCalls:
         self._done(Call(method="POST", path=path, what=what, repeat=Repeat.LATER, body=body))
 
     def _done(self, call: Call) -> None:
-        """A call that answers with nothing. A page of HTML with status 200 is not SCM's consent."""
+        """A call that answers with nothing. A page of HTML with status 200 is not SCM's consent; of a reissue an empty 200 is none either,
+        since nobody would look again whether SCM took it (RULES E2)."""
         answer = self._calls.send(call)
-        if answer.status == 204 or not answer.body.strip():
+        once = call.repeat is Repeat.NEVER
+        if answer.status == 204 or not (once or answer.body.strip()):
             return
         try:
-            answer.json()
+            answer.object() if once else answer.json()
         except Unreadable as reason:
             raise self._calls.unreadable(call, reason) from None
 
