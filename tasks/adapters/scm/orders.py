@@ -150,14 +150,17 @@ class OrderCalls:
         self._done(Call(method="POST", path=path, what=what, repeat=Repeat.LATER, body=body))
 
     def _done(self, call: Call) -> None:
-        """A call that answers with nothing. A page of HTML with status 200 is not SCM's consent; of a reissue an empty 200 is none either,
+        """A call that answers with nothing. A page of HTML with status 200 is not SCM's consent; to a reissue only the documented 204 is,
         since nobody would look again whether SCM took it (RULES E2)."""
         answer = self._calls.send(call)
-        once = call.repeat is Repeat.NEVER
-        if answer.status == 204 or not (once or answer.body.strip()):
+        if answer.status == 204:
+            return
+        if call.repeat is Repeat.NEVER:
+            raise self._calls.unreadable(call, f"HTTP {answer.status} in place of 204")
+        if not answer.body.strip():
             return
         try:
-            answer.object() if once else answer.json()
+            answer.json()
         except Unreadable as reason:
             raise self._calls.unreadable(call, reason) from None
 
