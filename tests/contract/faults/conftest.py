@@ -106,28 +106,6 @@ def wire(one_wire: Wire) -> Iterator[Wire]:
     one_wire.forget()
 
 
-NOT_FOR_READERS = (
-    PASSWORD, "S3cr3t-word", "hunter2-token", "Traceback", " object at 0x", "Error(", "Exception(", "<html", "PRIVATE KEY", "{'", '{"',
-)
-WHAT_TO_DO = (
-    "try", "look", "correct", "give ", "wait", "set ", "register", "name ", "ask", "again", "allow", "use ", "validate", "must", "make room",
-    "run ", "check", "deployments", "poll-orders", "goes on", "restore", "unseal", "settle", "decline", "was not sent", "nothing was sent",
-)
-
-
-@pytest.fixture
-def is_for_a_person() -> Callable[[BaseException], None]:
-    """What a user reads is one sentence: no payload, no secret, no repr; and it says what to do or what happens next."""
-    def holds(error: BaseException) -> None:
-        said = str(error)
-        assert said.isprintable(), said
-        assert 20 < len(said) < 700, said
-        assert not [word for word in NOT_FOR_READERS if word in said], said
-        assert any(word in said.lower() for word in WHAT_TO_DO), said
-        assert error.__cause__ is None or error.__suppress_context__, said
-    return holds
-
-
 READS = "reads"
 LATER = "may be sent again by the caller"
 NEW = "makes something new"
