@@ -1,5 +1,8 @@
-"""What becomes of an order, a renewal and a reissue under every fault of the call that makes it (RULES E1 to E5): through the real flows, on a real
-database, against a sandbox that really does or does not do what it then says nothing about. Whatever happens, SCM takes it exactly once in the end."""
+"""What becomes of an order, a renewal and a reissue under every fault of the call that makes it (RULES E1 to E5).
+
+Through the real flows, on a real database, against a sandbox that really does, or does not do, what it then says nothing about. Whatever
+happens, SCM takes it exactly once in the end.
+"""
 
 from typing import Any
 
@@ -66,7 +69,8 @@ ELSEWHERE = {
     ("reissue", "answer cut off"): ({"kind": "truncate"}, "submitted", TAKEN),    # its 204 has no body that could be cut off
 }
 RAISES = {
-    "401": LoginError, "403": RightsError, "404": NotFoundError, "400 login": LoginError, "400 permission": RightsError, "400 not found": NotFoundError,
+    "401": LoginError, "403": RightsError, "404": NotFoundError, "400 login": LoginError, "400 permission": RightsError,
+    "400 not found": NotFoundError,
 }
 
 
