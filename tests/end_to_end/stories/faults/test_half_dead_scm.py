@@ -41,7 +41,7 @@ def endure(flow: Any, **more: Any) -> str:
 
 
 @pytest.mark.slow
-def test_a_mass_renewal_an_import_and_polls_end_on_a_half_dead_scm_and_no_order_is_doubled(lasting: Any, is_for_a_person: Any) -> None:
+def test_a_mass_renewal_an_import_and_polls_end_on_a_half_dead_scm_and_no_order_is_doubled(lasting: Any) -> None:
     """RULES E1 to E5, DESIGN 8.3: 100 renewals, a third of all calls failing"""
     chosen = [next(lasting.old) for _ in range(MANY)]
     names = [row["common_name"] for row in chosen]
