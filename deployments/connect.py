@@ -7,6 +7,7 @@ from models.errors import ConflictError, InputError
 from models.parameters import Account
 from tasks import accounts
 from tasks.adapters.scm import credentials_from
+from tasks.adapters.vault import VersionState
 from tasks.services import open_services
 
 
@@ -22,7 +23,8 @@ def connect(account: str, *, source: str | None, replace: bool, proof: bool) -> 
     path = f"accounts/{_account_name(account)}"
     with open_services() as svc:
         version = svc.vault.version(path) or 0
-        _may_replace(account, known=svc.vault.read(path) is not None, replace=replace, may_ask=source is None)
+        known = svc.vault.versions(path).get(version) == VersionState.KEPT    # who replaces a login need not be able to read it
+        _may_replace(account, known=known, replace=replace, may_ask=source is None)
         secret = account_data.read(source) if source is not None else questions.ask()
         credentials_from(secret)
         said = accounts.prove(secret) if proof else "not tried, as --no-proof says"

@@ -25,7 +25,7 @@ def sync_reference_data(kinds: list[Kind] = [], account: Annotated[str, Field(ma
     counted, failed = reference.sync_all(wish.account, wish.wanted)
     summary = SyncSummary(**counted, calls=accounts.calls(wish.account) - before)
     formed = order_form.offer(wish.account)
-    said = ", ".join(f"{one.seen:,} {kind.replace('_', ' ')}" for kind, one in counted.items())
+    said = ", ".join(f"{one.seen:,} {kind.replace('_', ' ')}" for kind, one in counted.items()) or "nothing read"
     touched = sum(one.new + one.changed + one.vanished for one in counted.values())
     return reported(
         summary, f"{said}; {touched:,} new, changed or vanished; {summary.calls:,} calls" + (f"; {formed}" if formed else ""),

@@ -25,17 +25,18 @@ R = TypeVar("R")
 
 
 def sync_all(account: str, kinds: Iterable[Kind]) -> tuple[dict[Kind, Counted], list[str]]:
-    """Read these kinds, and a sentence for each that failed: it keeps what it had, and stops no other. A refused login ends all (RULES S1)."""
+    """Read these kinds, and a sentence for each reason why some failed: they keep what they had, and stop no other. A refused login ends
+    all (RULES S1)."""
     counted: dict[Kind, Counted] = {}
-    failed: list[str] = []
+    failed: dict[str, list[str]] = {}
     for kind in kinds:
         try:
             counted[kind] = sync(account, kind)
         except (LoginError, SetupError):
             raise
         except CertflowError as error:
-            failed.append(f"{kind.replace('_', ' ')} could not be read: {error}")
-    return counted, failed
+            failed.setdefault(str(error), []).append(kind.replace("_", " "))
+    return counted, [f"{', '.join(which)} could not be read: {why}" for why, which in failed.items()]
 
 
 @step

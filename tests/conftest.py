@@ -295,3 +295,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.xdist_group(whole))
 
 # --- End of what stays together ---
+
+# --- What a user reads ---
+
+NOT_FOR_READERS = (
+    "Tr0ub4dor", "S3cr3t-word", "hunter2-token", "Traceback", " object at 0x", "Error(", "Exception(", "<html", "PRIVATE KEY", "{'", '{"',
+)
+WHAT_TO_DO = (
+    "try", "look", "correct", "give ", "wait", "set ", "register", "name ", "ask", "again", "allow", "use ", "validate", "must", "make room",
+    "run ", "check", "deployments", "poll-orders", "goes on", "restore", "unseal", "settle", "decline", "was not sent", "nothing was sent", "see ",
+    "is it running",
+)
+
+
+@pytest.fixture
+def is_for_a_person() -> Callable[[BaseException | str], None]:
+    """What a user reads is one sentence: no payload, no secret, no repr; and it says what to do or what happens next."""
+    def holds(error: BaseException | str) -> None:
+        said = str(error)
+        assert said.isprintable(), said
+        assert 20 < len(said) < 700, said
+        assert not [word for word in NOT_FOR_READERS if word in said], said
+        assert any(word in said.lower() for word in WHAT_TO_DO), said
+        assert isinstance(error, str) or error.__cause__ is None, said
+    return holds
+
+# --- End of what a user reads ---

@@ -74,7 +74,20 @@ _ADVICE: Mapping[type[CertflowError], str] = MappingProxyType({
     SetupError: "a proxy on the way wants a login: set it in HTTPS_PROXY, or name SCM's host in NO_PROXY",
 })
 
-REDIRECTED = "a redirect is never followed: the account's base_url leads to a portal or a proxy, not to SCM's API"
+_ADVICE_BY_ROW: Mapping[Meaning, str] = MappingProxyType({
+    Meaning.ACCOUNT: "ask the SCM administrator to mend the account",
+    Meaning.REQUEST: "correct it, or run sync-reference-data",
+    Meaning.KEY: "use another key or CSR",
+    Meaning.DOMAIN: "see that domain and organization are validated in SCM, then try again",
+    Meaning.STATE: "look at the order in SCM: its state decides",
+    Meaning.FOUR_EYES: "another administrator must do it in SCM",
+})
+"""What a person does about a row of contract 4, column "Client"."""
+
+LOOK = "look at it in SCM before you try again"
+LATER = "it is tried again later"
+
+REDIRECTED = "a redirect is never followed: the account's base_url leads to a portal or a proxy, not to SCM's API; correct it in Vault"
 
 
 def failure(
@@ -94,13 +107,14 @@ def failure(
         )
     if kind is ThrottledError:
         pause = f" and asked for a pause of {retry_after:.0f} s" if retry_after is not None else ""
-        return ThrottledError(f"SCM has too many requests for {what}{pause}: {words} (HTTP {status})", code=code, retry_after=retry_after)
+        return ThrottledError(f"SCM has too many requests for {what}{pause}: {words} (HTTP {status}); {LATER}", code=code, retry_after=retry_after)
     if kind is NotReadyError:
-        return NotReadyError(f"SCM is not ready with {what}: {words} (HTTP {status})", status=status, code=code)
+        return NotReadyError(f"SCM is not ready with {what}: {words} (HTTP {status}); {LATER}", status=status, code=code)
     if kind is TransientError:
-        return TransientError(f"SCM could not answer {what}: {words} (HTTP {status}); it is tried again later", status=status, code=code)
-    advice = REDIRECTED if 300 <= status < 400 else _ADVICE.get(kind)
-    return kind(f"SCM refused {what}: {words} (HTTP {status})" + (f"; {advice}" if advice else ""), status=status, code=code)
+        return TransientError(f"SCM could not answer {what}: {words} (HTTP {status}); {LATER}", status=status, code=code)
+    meaning = MEANINGS.get(code) if code is not None and status < 500 else None
+    advice = REDIRECTED if 300 <= status < 400 else _ADVICE.get(kind) or (_ADVICE_BY_ROW.get(meaning, LOOK) if meaning else LOOK)
+    return kind(f"SCM refused {what}: {words} (HTTP {status}); {advice}", status=status, code=code)
 
 
 def _once(status: int, code: int | None) -> type[CertflowError]:

@@ -9,6 +9,7 @@ from models.records import Enrolled, EnrollRequest, ListedOrder, OrderRecord, Re
 from tasks.adapters.scm import parsing, report, values
 from tasks.adapters.scm.calls import Call, Calls, Repeat, logger
 from tasks.adapters.scm.credentials import OAuth2Client
+from tasks.adapters.scm.failures import LATER
 from tasks.adapters.scm.paging import walk
 from tasks.adapters.scm.values import Unreadable
 
@@ -112,7 +113,7 @@ class OrderCalls:
         )
         answer = self._calls.send(call)
         if not answer.body.strip():
-            raise NotReadyError(f"SCM is not ready with {call.what}: it answered with an empty body", status=answer.status)
+            raise NotReadyError(f"SCM is not ready with {call.what}: it answered with an empty body; {LATER}", status=answer.status)
         if not _PEM_CERTIFICATE.search(answer.body):
             raise self._calls.unreadable(call, f"no PEM certificate in it, {answer.content_type()}")
         return answer.body
@@ -149,9 +150,14 @@ class OrderCalls:
         self._done(Call(method="POST", path=path, what=what, repeat=Repeat.LATER, body=body))
 
     def _done(self, call: Call) -> None:
-        """A call that answers with nothing. A page of HTML with status 200 is not SCM's consent."""
+        """A call that answers with nothing. A page of HTML with status 200 is not SCM's consent; to a reissue only the documented 204 is,
+        since nobody would look again whether SCM took it (RULES E2)."""
         answer = self._calls.send(call)
-        if answer.status == 204 or not answer.body.strip():
+        if answer.status == 204:
+            return
+        if call.repeat is Repeat.NEVER:
+            raise self._calls.unreadable(call, f"HTTP {answer.status} in place of 204")
+        if not answer.body.strip():
             return
         try:
             answer.json()

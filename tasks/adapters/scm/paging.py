@@ -22,20 +22,23 @@ logger = logging.getLogger(__name__)
 def walk(calls: Calls, call: Call, parse: Callable[[Row], T], key: Callable[[T], Hashable]) -> Iterator[T]:
     """Every entry once.
 
-    Rows that come or go meanwhile shift the pages: a walk that found fewer entries than SCM counts is repeated, at most twice.
+    Rows that come or go meanwhile shift the pages: a walk that found fewer entries than SCM counted at any moment of it is repeated, at
+    most twice. One that goes makes room for one that is never shown, while the count goes down with it.
     Raises: as `Calls.send`; TransientError for a page or an entry that cannot be read.
     """
     seen: set[Hashable] = set()
     for _ in range(MOST_WALKS):
         total: int | None = None
+        most = 0
         before = len(seen)
-        for page, total in _pages(calls, call):    # noqa: B007 - the last page's total is looked at below
+        for page, total in _pages(calls, call):
+            most = max(most, total or 0)
             fresh = [one for row in page if key(one := _parsed(calls, call, parse, row)) not in seen]
             for one in fresh:
                 if key(one) not in seen:
                     seen.add(key(one))
                     yield one
-        if total is None or len(seen) >= total or len(seen) == before:
+        if total is None or len(seen) >= most or len(seen) == before:
             break
     if total is not None and len(seen) < total:
         logger.warning("SCM counts %d entries of %s but lists %d", total, call.what, len(seen))

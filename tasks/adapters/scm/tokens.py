@@ -87,7 +87,7 @@ def _refusal(answer: Answer, host: str) -> LoginError | SetupError | RightsError
     if status == 403:
         return RightsError(f"the token server {host} does not let this client in (HTTP 403): allow it there", status=status)
     if status == 429:
-        return ThrottledError(f"the token server {host} has too many requests (HTTP 429)", retry_after=answer.retry_after())
+        return ThrottledError(f"the token server {host} has too many requests (HTTP 429); it is tried again later", retry_after=answer.retry_after())
     if status in TRY_AGAIN:
         return TransientError(f"the token server {host} could not answer (HTTP {status}); it is tried again later", status=status)
     return SetupError(f"the token server {host} gave no token (HTTP {status}): look at the account's token_url", status=status)

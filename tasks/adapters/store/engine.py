@@ -113,21 +113,21 @@ def _our_errors() -> Iterator[None]:
     try:
         yield
     except IntegrityError as error:
-        raise ConflictError(f"somebody wrote the same thing first ({_first_line(error)})") from None
+        raise ConflictError(f"somebody wrote the same thing first ({_first_line(error)}): try again") from None
     except StaleDataError:
-        raise ConflictError("somebody removed what was to be changed") from None
+        raise ConflictError("somebody removed what was to be changed: look at it before you try again") from None
     except OperationalError as error:
         raise operational(error) from None
     except PoolTimeoutError:
-        raise TransientError("all connections to the database are in use") from None
+        raise TransientError("all connections to the database are in use: try again") from None
     except DataError as error:
-        raise RejectedError(f"the database cannot hold a value ({_first_line(error)})") from None
+        raise RejectedError(f"the database cannot hold a value ({_first_line(error)}): correct what was asked for") from None
     except (UnicodeEncodeError, OverflowError) as error:
-        raise RejectedError(f"the database cannot hold a value ({type(error).__name__})") from None
+        raise RejectedError(f"the database cannot hold a value ({type(error).__name__}): correct what was asked for") from None
     except DBAPIError as error:
         if error.connection_invalidated:
-            raise TransientError(f"the connection to the database broke ({_first_line(error)})") from None
-        raise SetupError(f"the database refused a statement ({_first_line(error)})") from None
+            raise TransientError(f"the connection to the database broke ({_first_line(error)}): try again") from None
+        raise SetupError(f"the database refused a statement ({_first_line(error)}): check that its tables are those of this Certflow") from None
 
 
 def operational(error: DBAPIError) -> TransientError | SetupError:
@@ -141,7 +141,7 @@ def operational(error: DBAPIError) -> TransientError | SetupError:
     if "full" in lower or "no space left" in lower:
         return SetupError(f"the disk of the database is full ({said}): make room; nothing half written is kept")
     if any(word in lower for word in _WORTH_WAITING) and not any(word in lower for word in _NEEDS_A_PERSON):
-        return TransientError(f"the database is busy or not reachable ({said})")
+        return TransientError(f"the database is busy or not reachable ({said}): try again, and look at its file or server if it stays so")
     return SetupError(f"the database cannot be used ({said}): check CERTFLOW_DATABASE_URL and its file or server")
 
 

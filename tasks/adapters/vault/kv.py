@@ -86,7 +86,7 @@ class Vault:
         except SetupError as refused:
             # A policy that allows `create` alone answers 403, not a version conflict, where something was written before.
             if refused.status == 403 and self.read(path) is not None:
-                raise ConflictError(f"{path} is in Vault already") from None
+                raise ConflictError(f"{path} is in Vault already: look at it before you try again") from None
             raise
 
     def write(self, path: str, data: Mapping[str, Any], *, cas: int) -> int:
@@ -102,7 +102,7 @@ class Vault:
         except AnswerLostError as lost:
             return self._settled(path, body["data"], cas, lost)
         if answer.status == 400:
-            raise ConflictError(f"{path} in Vault is no longer at version {cas}: somebody was faster")
+            raise ConflictError(f"{path} in Vault is no longer at version {cas}: somebody was faster, look at it before you try again")
         if answer.status == 413:
             raise InputError(f"the entry for {path} is larger than Vault takes")
         number = answer.part("data", "version")
@@ -154,7 +154,7 @@ class Vault:
             return newest
         if newest == cas:
             raise TransientError(f"{path} was not written: {lost}", status=lost.status) from None
-        raise ConflictError(f"{path} in Vault is at version {newest}, not {cas}: somebody was faster") from None
+        raise ConflictError(f"{path} in Vault is at version {newest}, not {cas}: somebody was faster, look at it before you try again") from None
 
     def _ask(
         self, method: str, kind: str, where: tuple[str, ...], capability: str, *, json: Mapping[str, Any] | None = None,

@@ -123,9 +123,9 @@ class Wire:
         if status == requests.codes.not_implemented:
             raise SetupError(f"Vault at {url} is not initialised: run `vault operator init`", status=status)
         if status == requests.codes.too_many_requests:
-            raise TransientError(f"Vault at {url} answered 429: its rate limit quota is used up", status=status)
+            raise TransientError(f"Vault at {url} answered 429: its rate limit quota is used up, try again later", status=status)
         if status == PRECONDITION_FAILED:
-            raise TransientError(f"Vault at {url} has not caught up with its newest state (412)", status=status)
+            raise TransientError(f"Vault at {url} has not caught up with its newest state (412): try again", status=status)
         if status == requests.codes.internal_server_error and answer and (answer.says("exceeds allowed") or answer.says("too large")):
             return Answer(requests.codes.request_entity_too_large, {})    # Vault 1.21 and its raft storage say it with 500
         if status >= 500:
@@ -146,7 +146,7 @@ class Wire:
         if isinstance(error, requests.exceptions.SSLError):
             reason = _tls_reason(error)
             if "EOF" in reason:    # the other side hung up, as a restarting proxy does
-                return AnswerLostError(f"the TLS connection to Vault at {url} was cut ({cause})")
+                return AnswerLostError(f"the TLS connection to Vault at {url} was cut ({cause}): try again")
             return SetupError(
                 f"the TLS connection to Vault at {url} failed ({reason}): set VAULT_CACERT to the certificate of its CA, and see that "
                 "the address is one that its certificate names"
@@ -154,16 +154,16 @@ class Wire:
         if isinstance(error, requests.exceptions.ConnectTimeout):
             return TransientError(f"Vault at {url} cannot be reached in time ({cause}): look at VAULT_ADDR, the network and firewalls")
         if isinstance(error, requests.exceptions.Timeout):
-            return AnswerLostError(f"Vault at {url} did not answer in time ({cause})")
+            return AnswerLostError(f"Vault at {url} did not answer in time ({cause}): try again")
         if isinstance(error, requests.exceptions.ProxyError):
             return AnswerLostError(f"the proxy before Vault at {url} failed ({cause}): look at HTTPS_PROXY and NO_PROXY")
         if isinstance(error, requests.exceptions.ConnectionError):
             if isinstance(_root(error), NewConnectionError):
                 return TransientError(f"Vault at {url} cannot be reached ({cause}): is it running, and is VAULT_ADDR right?")
-            return AnswerLostError(f"the connection to Vault at {url} was cut before it answered ({cause})")
+            return AnswerLostError(f"the connection to Vault at {url} was cut before it answered ({cause}): try again")
         if isinstance(error, ValueError):    # InvalidURL, InvalidProxyURL, InvalidHeader, InvalidJSONError
             return SetupError(f"no call to Vault can be made from these settings ({cause}): look at VAULT_ADDR and the proxy variables")
-        return AnswerLostError(f"the answer of Vault at {url} could not be read to its end ({cause})")
+        return AnswerLostError(f"the answer of Vault at {url} could not be read to its end ({cause}): try again")
 
 
 class _Session(requests.Session):
