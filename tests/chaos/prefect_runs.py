@@ -1,0 +1,5 @@
+"""Flow runs of a running Prefect."""
+
+
+def fire(chaos, kills):
+    raise NotImplementedError
