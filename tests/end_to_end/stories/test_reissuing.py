@@ -125,6 +125,17 @@ def test_a_reissue_that_never_arrived_is_sent_again_after_the_grace_time(issued)
     assert len(issued.rows(Certificate)) == 2
 
 
+def test_a_second_reissue_that_never_arrived_is_not_taken_for_the_first(issued) -> None:
+    """RULES E5, contract 3: the report names the moment of the first replacement, details only its day"""
+    reissue("shop.example.com")
+    deliver(issued, "shop.example.com")
+    import_orders.fn()
+    issued.sandbox.fault("drop", route="replace", count=1)
+    reissue("shop.example.com", reason="again")
+    deliver(issued, "shop.example.com")
+    assert len(issued.sandbox.orders("shop.example.com")[0]["old_serials"]) == 2
+
+
 def test_a_replacement_by_somebody_else_is_no_answer_to_ours(issued, own_csr) -> None:
     """RULES E5, E7"""
     issued.sandbox.fault("drop", route="replace", count=1)
