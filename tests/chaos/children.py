@@ -15,7 +15,9 @@ from typing import Any
 from gaps import NAME_SIZE, Aim, watch
 from models.errors import CertflowError
 from tasks import services
+from tasks.adapters import store as database
 from tasks.adapters.scm import ScmClient
+from tasks.adapters.store import Store
 
 ANY_MOMENT = "at any moment"
 LONGEST = 90.0
@@ -26,6 +28,15 @@ def impatient() -> None:
     """SCM's client gives up after seconds instead of minutes, so that a run takes minutes instead of days."""
     defaults = ScmClient.__init__.__kwdefaults__
     defaults["timeout"], defaults["deadline"] = (2, 2), 4
+
+
+def warm(store: Store) -> None:
+    """From now on all children use the engine of this store, with the statements that it has compiled; its connections they do not share."""
+    database.open_store = lambda _url: store
+    _warm.append(store)
+
+
+_warm: list[Store] = []
 
 
 class Child:
@@ -92,6 +103,8 @@ def _act(act: Callable[[], Any], aim: Aim, *, told: int, last: mmap.mmap, log: P
         logging.basicConfig(level=logging.INFO, force=True)
         random.seed()
         services.forget_services()
+        for store in _warm:
+            store.engine.dispose(close=False)
         watch.begin(aim, told=told, last=last)
         try:
             found = {"good": True, "said": act()}
