@@ -180,10 +180,15 @@ def start_over(session: Session, id_: UUID) -> None:
 
 
 def finish(session: Session, id_: UUID) -> None:
-    """submitted -> done, when its certificate is delivered; done already is fine."""
-    session.execute(
-        update(Submission).where(col(Submission.id) == id_, col(Submission.status) == SubmissionStatus.SUBMITTED).values(status=SubmissionStatus.DONE)
-    )
+    """submitted -> done, when its certificate is delivered; done already is fine.
+
+    So are earlier submissions of the same order: SCM hands out no certificate from before a reissue any more (contract 6.4).
+    """
+    delivered = submission(session, id_)
+    session.execute(update(Submission).where(
+        col(Submission.order_id) == delivered.order_id, col(Submission.created_at) <= delivered.created_at,
+        col(Submission.status) == SubmissionStatus.SUBMITTED,
+    ).values(status=SubmissionStatus.DONE))
 
 
 def marked_renewed(session: Session, id_: UUID, *, now: datetime) -> None:

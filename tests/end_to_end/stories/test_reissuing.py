@@ -185,6 +185,17 @@ def test_an_imported_order_that_is_reissued_is_ours_from_then_on(synced) -> None
     assert synced.entry(f"live/{order.live_name}")["private_key"]
 
 
+def test_a_reissue_before_the_first_certificate_was_fetched_leaves_nothing_open(synced, order) -> None:
+    """RULES E5, contract 6.4: SCM hands out the first one no more"""
+    synced.sandbox.fault("not_ready", route="collect")
+    order("hasty.example.com")
+    synced.poll_until(lambda: synced.order("hasty.example.com").status == "issued")
+    reissue("hasty.example.com")
+    synced.sandbox.clear()
+    deliver(synced, "hasty.example.com")
+    assert [(row.kind, row.status) for row in synced.rows(Submission)] == [("enroll", "done"), ("reissue", "done")]
+
+
 def test_two_reissues_at_once_send_one(issued, at_once) -> None:
     """RULES E5, E6"""
     issued.sandbox.forget_calls()
