@@ -7,6 +7,7 @@ and Vault hold with what was asked for.
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -45,6 +46,7 @@ def _arguments() -> argparse.Namespace:
 def main() -> int:
     """0 without findings."""
     given = _arguments()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)    # whoever ends us: what we started ends too
     seed = SystemRandom().randrange(1_000_000) if given.seed is None else given.seed
     per_gap = given.kills // 50 if given.per_gap is None else given.per_gap
     began = time.monotonic()

@@ -38,6 +38,7 @@ class Audit:
             if one["common_name"] in lines:
                 self.at_scm[one["common_name"]].append(one)
         self.orders = {UUID(str(row["id"])): row for row in world.rows("SELECT * FROM certificate_order WHERE origin = 'ordered'")}
+        self.imported = Counter(row["common_name"] for row in world.rows("SELECT common_name FROM certificate_order WHERE origin <> 'ordered'"))
         self.sent: dict[UUID, list[Any]] = defaultdict(list)
         for row in world.rows("SELECT * FROM submission ORDER BY created_at"):
             self.sent[UUID(str(row["order_id"]))].append(row)
@@ -76,6 +77,8 @@ class Audit:
         known = {row["ssl_id"] for row in ours.values()}
         if strange := {one["ssl_id"] for one in found} ^ known:
             yield f"SCM and our books do not hold the same orders: {strange}"
+        if self.imported[line.name]:
+            yield f"{self.imported[line.name]} of its orders stand twice in our books, once as imported"
         by_id = {one["ssl_id"]: one for one in found}
         for id_, row in ours.items():
             yield from self._order(id_, row, by_id.get(row["ssl_id"]))
@@ -210,7 +213,7 @@ def _together(entry: dict[str, Any], name: str) -> Iterator[str]:
     chain = x509.load_pem_x509_certificates(entry["chain"].encode())
     try:
         certificate.verify_directly_issued_by(chain[0])
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+    except Exception as error:
         yield f"its chain does not fit: {error!r}"
     if entry["fullchain"] != entry["certificate"] + entry["chain"]:
         yield "its fullchain is something else"

@@ -31,6 +31,7 @@ from weather import Weather
 from world import GRACE_SECONDS, World
 
 from flows.check_account import check_account
+from flows.import_orders import import_orders
 from flows.order_certificate import order_certificate
 from flows.poll_orders import poll_orders
 from flows.renew_or_reissue import renew_or_reissue
@@ -76,6 +77,8 @@ class Chaos:
         self.actions: Counter[str] = Counter()
         self.lines: dict[str, Line] = {}
         self.by_hand: list[str] = []
+        self.stopped = False
+        """A login was refused: nothing is sent until somebody checks the account by hand (RULES S1)."""
         self.findings: list[str] = []
         self._children: list[tuple[Child, Request | None]] = []
         self._ready: dict[str, tuple[UUID, UUID | None]] = {}
@@ -93,7 +96,7 @@ class Chaos:
             sync_reference_data.fn()
             for kind in (ORDER, RENEWAL, REISSUE, REVOCATION):
                 request = self.new_order() if kind == ORDER else self._follow(self.lines[next(iter(self.lines))], kind)
-                request.said, request.asked, request.answered = _deed(request)(), 1, True
+                request.said, request.answered = _deed(request)(), True
                 self._deliver()
             svc.store.engine.dispose()
         services.forget_services()
@@ -118,10 +121,10 @@ class Chaos:
                 self.log(f"{total} kills, {len(self.lines)} names, {time.monotonic() - began:.0f} s; rarest: {rare}")
             self.weather.pass_on(time.monotonic() - began)
             self._reap()
-            if self.weather.stopped:
-                self.weather.stopped = False
+            if self.stopped and not any(child.what == "check" for child, _ in self._children):
+                self.stopped = False
                 self._start("check", lambda: str(check_account.fn()), None, Aim())
-            polls = sum(child.what == "poll" for child, _ in self._children)
+            polls = sum(child.what in {"poll", "import"} for child, _ in self._children)
             if polls < POLLERS:
                 self._poll(per_gap)
             elif len(self._children) - polls < ACTORS:
@@ -152,6 +155,8 @@ class Chaos:
                 self.moments[place[2]] += 1
         elif child.answer is None:
             self.findings.append(f"{child.what} broke: see logs/children.log")
+        elif "check-account is run by hand" in child.answer["said"]:
+            self.stopped = True
         if request is None:
             return
         request.running -= 1
@@ -162,7 +167,6 @@ class Chaos:
     def _start(self, what: str, act: Callable[[], Any], request: Request | None, aim: Aim, *, kill_after: float | None = None) -> None:
         if request is not None:
             request.running += 1
-            request.asked += 1
         self._children.append((Child(what, act, aim, log=self._output, kill_after=kill_after), request))
 
     def alone(self, what: str, act: Callable[[], Any]) -> dict[str, Any] | None:
@@ -179,11 +183,13 @@ class Chaos:
             aim = self._aim(OF_POLL if self.random.random() < 0.8 else others, per_gap)
         elif fate < 0.7:
             kill_after = self.random.uniform(0.05, 1.0)
+        elif fate < 0.75:
+            self._start("import", lambda: str(import_orders.fn()), None, aim, kill_after=self.random.choice((None, 0.5)))
+            return
         self._start("poll", lambda: str(poll_orders.fn()), None, aim, kill_after=kill_after)
 
     def _act(self, per_gap: int) -> None:
         request = self._next(per_gap)
-        act = _deed(request)
         twins = 2 if request.kind != REVOCATION and self.random.random() < 0.12 else 1
         for _ in range(twins):
             aim, kill_after = Aim(), None
@@ -194,11 +200,11 @@ class Chaos:
                 aim = self._aim(OF_KIND[request.kind], per_gap)
             elif fate < 0.95:
                 kill_after = self.random.uniform(0.05, 0.8)
-            self._start(request.kind, act, request, aim, kill_after=kill_after)
+            self._start(request.kind, _deed(request), request, aim, kill_after=kill_after)
 
     def _aim(self, among: tuple[str, ...], per_gap: int) -> Aim:
         """A gap, those that had fewer kills so far more often; now and then the process also stalls somewhere."""
-        weights = [max(1, 2 * (per_gap + 1 - self.kills[gap])) for gap in among]
+        weights = [max(1, per_gap + 1 - self.kills[gap]) ** 3 for gap in among]
         [gap] = self.random.choices(among, weights)
         stall = self.random.random() < 0.15
         return Aim(
@@ -234,7 +240,10 @@ class Chaos:
         else:
             action = "renew" if kind == RENEWAL else "reissue"
             parameters = {"action": action, "orders": [str(newest)], "request_id": number}
-            line.requests.append(Request(kind, number, parameters, order_id=newest))
+            if kind == RENEWAL and self.random.random() < 0.3:
+                parameters["revoke_predecessor_after_days"] = 0
+            colleague = kind == RENEWAL and "revoke_predecessor_after_days" not in parameters and self.random.random() < 0.3
+            line.requests.append(Request(kind, number, parameters, order_id=newest, colleague=colleague))
         return line.requests[-1]
 
     def new_order(self) -> Request:
@@ -269,7 +278,6 @@ class Chaos:
             if not waiting:
                 break
             for request in waiting:
-                request.asked += 1
                 answer = self.alone(request.kind, _deed(request))
                 if answer is not None:
                     request.answered, request.said = answer["good"], str(answer["said"])
@@ -307,7 +315,8 @@ class Chaos:
 
 def _deed(request: Request) -> Callable[[], str]:
     flow = {ORDER: order_certificate, RENEWAL: renew_or_reissue, REISSUE: renew_or_reissue, REVOCATION: revoke}[request.kind]
-    return lambda: str(flow.fn(**request.parameters))
+    parameters = request.asking()
+    return lambda: str(flow.fn(**parameters))
 
 
 def _key_of(order: dict[str, Any]) -> str | None:

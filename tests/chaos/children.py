@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gaps import NAME_SIZE, Aim, watch
+
 from models.errors import CertflowError
 from tasks import services
 from tasks.adapters import store as database
@@ -97,6 +98,7 @@ def _act(act: Callable[[], Any], aim: Aim, *, told: int, last: mmap.mmap, log: P
     """In the child; never returns."""
     status = 1
     try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         os.dup2(output, 1)
         os.dup2(output, 2)

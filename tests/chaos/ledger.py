@@ -16,10 +16,17 @@ class Request:
     parameters: dict[str, Any]
     order_id: UUID | None = None
     """What it is about; None for a new order."""
+    colleague: bool = False
+    """Two people ask for the same renewal, each under an id of their own: one of them gets it, the other the same (RULES E6)."""
     answered: bool = False
     running: int = 0
     asked: int = 0
     said: str = ""
+
+    def asking(self) -> dict[str, Any]:
+        """The parameters for the next time that it is asked."""
+        self.asked += 1
+        return {**self.parameters, "request_id": f"{self.id}/colleague"} if self.colleague and self.asked % 2 == 0 else self.parameters
 
     @property
     def open(self) -> bool:
@@ -54,4 +61,8 @@ class Line:
 
     @property
     def revoked(self) -> set[UUID]:
-        return {one.order_id for one in self.requests if one.kind == REVOCATION and one.order_id}
+        """Orders that must be revoked in the end: by a request of their own, or since their successor is delivered (RULES R5)."""
+        return {
+            one.order_id for one in self.requests
+            if one.order_id and (one.kind == REVOCATION or one.parameters.get("revoke_predecessor_after_days") == 0)
+        }

@@ -48,8 +48,8 @@ def fire(chaos: Chaos, kills: int) -> None:
             while len(runs) < AT_ONCE:
                 request = next((one for one in requests if one.open), None) or chaos.new_order()
                 requests = [*(one for one in requests if one is not request), request]
-                request.running, request.asked = 1, request.asked + 1
-                runs.append(Run(up.start("order-certificate", **request.parameters), request))
+                request.running = 1
+                runs.append(Run(up.start("order-certificate", **request.asking()), request))
             runs = [run for run in runs if not _over(chaos, up, run, random)]
             time.sleep(0.1)
         for run in runs:

@@ -48,8 +48,6 @@ class Weather:
         self._next_faults = self._next_blow = 0.0
         self._unseal_at: float | None = None
         self.struck: Counter[str] = Counter()
-        self.stopped = False
-        """A login was refused on purpose: somebody must check the account by hand."""
 
     def pass_on(self, running: float) -> None:
         """What is due so many seconds after the start."""
@@ -87,7 +85,6 @@ class Weather:
             if fault["struck"]:
                 word = f"{fault['kind']} {fault['status']}" if fault["kind"] == "status" else fault["kind"]
                 self.struck[f"SCM: {word} on {fault['route']}"] += fault["struck"]
-                self.stopped = self.stopped or fault["status"] == 401
 
     def _blow(self, running: float) -> None:
         blows = ["Vault: sealed", "Vault: killed and started", "Vault: tokens ended"]
