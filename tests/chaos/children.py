@@ -20,6 +20,7 @@ from tasks.adapters import store as database
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import Store
 
+LOG = logging.getLogger("chaos")
 ANY_MOMENT = "at any moment"
 LONGEST = 90.0
 """Seconds after which a process counts as hanging: that is a finding."""
@@ -112,10 +113,10 @@ def _act(act: Callable[[], Any], aim: Aim, *, told: int, last: mmap.mmap, log: P
             found = {"good": True, "said": act()}
         except CertflowError as error:
             found = {"good": False, "said": f"{type(error).__name__}: {error}"}
-            logging.warning("%s", error, exc_info=True)
+            LOG.warning("%s", error, exc_info=True)
         os.write(told, f"answer {json.dumps(found, default=str)}"[:60_000].encode())
         status = 0
     except BaseException:
-        logging.exception("the action broke")
+        LOG.exception("the action broke")
     finally:
         os._exit(status)

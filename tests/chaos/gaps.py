@@ -123,7 +123,7 @@ def install() -> None:
     _tag(tasks.ordering, "_write", lambda _session, _done: ("order: row written",))
     _tag(tasks.renewing.planning, "write_renewal", lambda _session, done: ("renewal: row written",) if done.new else ())
     _tag(tasks.renewing.planning, "write_reissue", lambda _session, done: ("reissue: row written",) if done.new else ())
-    _around(Vault, "create", before=lambda path, *_: "key made, not written", after=lambda path, *_: "key written")
+    _around(Vault, "create", before=lambda *_: "key made, not written", after=lambda *_: "key written")
     _around(
         Vault, "write", before=lambda path, data, *_: "live entry not written" if path.startswith("live/") and data["status"] != "revoked" else "",
         after=lambda path, data, *_: "" if not path.startswith("live/") else

@@ -75,6 +75,8 @@ class Weather:
         for facts, routes in self._random.sample(SPOILED, self._random.randint(2, 5)):
             for route in self._random.sample(routes, min(len(routes), self._random.randint(1, 2))):
                 self._world.sandbox.fault(**facts, route=route, probability=round(self._random.uniform(0.1, 0.5), 2))
+        for kind in ("lost", "drop"):    # always some doubt
+            self._world.sandbox.fault(kind, route=self._random.choice(SENT_ONCE), probability=0.3)
         if self._random.random() < 0.25:
             self._world.sandbox.fault(**FORGETFUL, probability=0.2)
         if self._random.random() < 0.06:
