@@ -19,6 +19,7 @@ sys.path.insert(0, str(ROOT))
 
 import breaks  # noqa: E402 - the project is no package that is installed
 import gaps  # noqa: E402
+import peace  # noqa: E402
 import prefect_runs  # noqa: E402
 import report  # noqa: E402
 from audit import Audit  # noqa: E402
@@ -71,7 +72,7 @@ def main() -> int:
             log("flow runs of a running Prefect")
             prefect_runs.fire(chaos, given.prefect)
         log("peace now")
-        chaos.calm()
+        peace.make(chaos)
         log("audit")
         audit = Audit(world, chaos.lines)
         findings = [*chaos.findings, *audit.findings()]

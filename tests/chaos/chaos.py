@@ -28,7 +28,7 @@ from gaps import (
 from ledger import Line, Request
 from sqlalchemy.exc import DBAPIError
 from weather import Weather
-from world import GRACE_SECONDS, World
+from world import World
 
 from flows.check_account import check_account
 from flows.import_orders import import_orders
@@ -37,7 +37,7 @@ from flows.poll_orders import poll_orders
 from flows.renew_or_reissue import renew_or_reissue
 from flows.revoke import revoke
 from flows.sync_reference_data import sync_reference_data
-from tasks import services, settling
+from tasks import services
 
 POLLERS = 2
 ACTORS = 2
@@ -96,7 +96,7 @@ class Chaos:
             sync_reference_data.fn()
             for kind in (ORDER, RENEWAL, REISSUE, REVOCATION):
                 request = self.new_order() if kind == ORDER else self._follow(self.lines[next(iter(self.lines))], kind)
-                request.said, request.answered = _deed(request)(), True
+                request.said, request.answered = deed(request)(), True
                 self._deliver()
             svc.store.engine.dispose()
         services.forget_services()
@@ -200,7 +200,7 @@ class Chaos:
                 aim = self._aim(OF_KIND[request.kind], per_gap)
             elif fate < 0.95:
                 kill_after = self.random.uniform(0.05, 0.8)
-            self._start(request.kind, _deed(request), request, aim, kill_after=kill_after)
+            self._start(request.kind, deed(request), request, aim, kill_after=kill_after)
 
     def _aim(self, among: tuple[str, ...], per_gap: int) -> Aim:
         """A gap, those that had fewer kills so far more often; now and then the process also stalls somewhere."""
@@ -267,59 +267,9 @@ class Chaos:
             for row in rows if row["common_name"] in self.lines
         }
 
-    # --- In peace ---
 
-    def calm(self) -> None:
-        """Undisturbed: every request is asked again until it is answered, then polls until nothing is open; then a person decides the rest."""
-        self.weather.clear()
-        self.alone("check", lambda: str(check_account.fn()))
-        for _ in range(5):
-            waiting = [request for line in self.lines.values() for request in line.requests if not request.answered]
-            if not waiting:
-                break
-            for request in waiting:
-                answer = self.alone(request.kind, _deed(request))
-                if answer is not None:
-                    request.answered, request.said = answer["good"], str(answer["said"])
-            self.alone("poll", lambda: str(poll_orders.fn()))
-        self.findings += [
-            f"{request.kind} {request.id} cannot be done: {request.said}"
-            for line in self.lines.values() for request in line.requests if not request.answered
-        ]
-        began, last = time.monotonic(), ""
-        while time.monotonic() - began < PEACE_SECONDS:
-            answer = self.alone("poll", lambda: str(poll_orders.fn()))
-            last = str(answer and answer["said"])
-            still = self.world.rows(OPEN)
-            if not still and not self.world.rows("SELECT 1 FROM revocation WHERE status = 'planned'"):
-                return
-            if time.monotonic() - began > 3 * GRACE_SECONDS:
-                self._decide(still)
-            time.sleep(0.3)
-        self.findings.append(f"something stays open in peace, the last poll said: {last}")
-
-    def _decide(self, still: list[Any]) -> None:
-        """What E3 and E4 leave to a person: whoever looks into SCM knows by the key whose order it is."""
-        for row in still:
-            said = row["error"] or ""
-            given_up = row["status"] == "planned" and row["attempts"] >= 3
-            if not (given_up or (row["status"] == "submitting" and "deployments settle" in said)):
-                continue
-            order = str(UUID(str(row["order_id"])))
-            ours = [one["ssl_id"] for one in self.world.sandbox.orders(row["common_name"]) if _key_of(one) == row["public_key_sha256"]]
-            choice = {"adopt": ours[0]} if ours else {"send_again": True}
-            option = f"--adopt {ours[0]}" if ours else "--send-again"
-            answer = self.alone("settle", lambda order=order, choice=choice: settling.decide(order, **choice))
-            self.by_hand.append(f"{row['kind']} {row['common_name']}: {said}; done: python -m deployments settle {order} {option}: {answer}")
-
-
-def _deed(request: Request) -> Callable[[], str]:
+def deed(request: Request) -> Callable[[], str]:
+    """What a process does that asks for something."""
     flow = {ORDER: order_certificate, RENEWAL: renew_or_reissue, REISSUE: renew_or_reissue, REVOCATION: revoke}[request.kind]
     parameters = request.asking()
     return lambda: str(flow.fn(**parameters))
-
-
-def _key_of(order: dict[str, Any]) -> str | None:
-    from audit import public_key
-
-    return public_key(order["certificate"]) if order.get("certificate") else None
