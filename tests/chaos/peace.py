@@ -55,12 +55,12 @@ def _decide(chaos: Chaos, still: list[Any]) -> None:
         if not (given_up or (row["status"] == "submitting" and "deployments settle" in said)):
             continue
         order = str(UUID(str(row["order_id"])))
-        ours = [one["ssl_id"] for one in chaos.world.sandbox.orders(row["common_name"]) if _key_of(one) == row["public_key_sha256"]]
+        at_scm = {one["ssl_id"]: chaos.world.certificate(one["ssl_id"]) for one in chaos.world.sandbox.orders(row["common_name"]) if one["status"] != "Revoked"}
+        if None in at_scm.values():    # not issued yet: whoever decides waits until it is
+            continue
+        ours = [ssl_id for ssl_id, pem in at_scm.items() if pem and public_key(pem) == row["public_key_sha256"]]
         choice = {"adopt": ours[0]} if ours else {"send_again": True}
         option = f"--adopt {ours[0]}" if ours else "--send-again"
         answer = chaos.alone("settle", lambda order=order, choice=choice: settling.decide(order, **choice))
         chaos.by_hand.append(f"{row['kind']} {row['common_name']}: {said}; done: python -m deployments settle {order} {option}: {answer}")
 
-
-def _key_of(order: dict[str, Any]) -> str | None:
-    return public_key(order["certificate"]) if order.get("certificate") else None

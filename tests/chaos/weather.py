@@ -86,7 +86,8 @@ class Weather:
         for fault in self._world.sandbox.control("GET", "faults"):
             if fault["struck"]:
                 word = f"{fault['kind']} {fault['status']}" if fault["kind"] == "status" else fault["kind"]
-                self.struck[f"SCM: {word} on {fault['route']}"] += fault["struck"]
+                # What is hidden is counted by row: once is enough.
+                self.struck[f"SCM: {word} on {fault['route']}"] += 1 if fault["kind"] == "hide" else fault["struck"]
 
     def _blow(self, running: float) -> None:
         blows = ["Vault: sealed", "Vault: killed and started", "Vault: tokens ended"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import requests
 from sqlalchemy import NullPool, create_engine, event
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -91,13 +92,20 @@ class World:
     def versions(self, path: str) -> dict[int, dict[str, Any]]:
         with suppress(AssertionError):
             found = self.vault.call("GET", f"secret/metadata/certflow/{path}")["data"]["versions"]
-            return {int(number): facts for number, facts in found.items()}
+            return {number: found[str(number)] for number in sorted(int(one) for one in found)}
         return {}
 
     def names(self, folder: str) -> list[str]:
         with suppress(AssertionError):
             return list(self.vault.call("LIST", f"secret/metadata/certflow/{folder}")["data"]["keys"])
         return []
+
+    def certificate(self, ssl_id: int) -> str | None:
+        """What a person sees who looks at an order in SCM; None while there is no certificate."""
+        line = self.sandbox.line
+        login = {"login": line["account"]["login"], "password": line["account"]["password"], "customerUri": line["account"]["customer_uri"]}
+        answer = requests.get(f"{line['scm']}/ssl/v1/collect/{ssl_id}", params={"format": "x509CO"}, headers=login, timeout=10)
+        return answer.text if answer.ok else None
 
     def rows(self, sql: str, **values: Any) -> list[Any]:
         """Our own books, read from outside."""
