@@ -64,7 +64,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="certflow-chaos-"))
     world = World(folder, database=given.database, seed=seed)
     try:
-        chaos = Chaos(world, seed=seed, log=log)
+        chaos = Chaos(world, seed=seed, twins=0.5 if given.broken else 0.12, log=log)
         chaos.begin()
         log("everything runs; under fire now")
         chaos.fire(given.kills, per_gap=per_gap, seconds=60 + SECONDS_PER_KILL * given.kills)
@@ -72,7 +72,7 @@ def main() -> int:
             log("flow runs of a running Prefect")
             prefect_runs.fire(chaos, given.prefect)
         log("peace now")
-        peace.make(chaos)
+        peace.make(chaos, longest=peace.LONGEST / 3 if given.broken else peace.LONGEST)
         log("audit")
         audit = Audit(world, chaos.lines)
         findings = [*chaos.findings, *audit.findings()]

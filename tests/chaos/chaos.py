@@ -67,10 +67,11 @@ JOIN certificate_order o ON o.id = u.order_id WHERE u.status IN ('planned', 'sub
 
 
 class Chaos:
-    """One run. `kills` counts by gap; `by_hand` is what a person had to decide, with the command that the product named."""
+    """One run. `twins` is the share of requests that two processes make at the same moment; `kills` counts by gap; `by_hand` is what a person
+    had to decide, with the command that the product named."""
 
-    def __init__(self, world: World, *, seed: int, log: Callable[[str], None]) -> None:
-        self.world, self.random, self.log = world, Random(seed), log
+    def __init__(self, world: World, *, seed: int, twins: float, log: Callable[[str], None]) -> None:
+        self.world, self.random, self.twins, self.log = world, Random(seed), twins, log
         self.weather = Weather(world, Random(f"{seed}/weather"))
         self.kills: Counter[str] = Counter()
         self.moments: Counter[str] = Counter()
@@ -190,7 +191,7 @@ class Chaos:
 
     def _act(self, per_gap: int) -> None:
         request = self._next(per_gap)
-        twins = 2 if request.kind != REVOCATION and self.random.random() < 0.12 else 1
+        twins = 2 if request.kind != REVOCATION and self.random.random() < self.twins else 1
         for _ in range(twins):
             aim, kill_after = Aim(), None
             fate = self.random.random()

@@ -14,10 +14,10 @@ from tasks import settling
 
 ROUNDS = 5
 LONGEST = 120.0
-"""Seconds after which what is still open is a finding."""
+"""Seconds after which what is still open is a finding, unless it moves."""
 
 
-def make(chaos: Chaos) -> None:
+def make(chaos: Chaos, *, longest: float) -> None:
     """Undisturbed: every request is asked again until it is answered, then polls until nothing is open; then a person decides the rest."""
     chaos.weather.clear()
     chaos.alone("check", lambda: str(check_account.fn()))
@@ -34,13 +34,15 @@ def make(chaos: Chaos) -> None:
         f"{request.kind} {request.id} cannot be done: {request.said}"
         for line in chaos.lines.values() for request in line.requests if not request.answered
     ]
-    began, last = time.monotonic(), ""
-    while time.monotonic() - began < LONGEST:
+    began, moved, before, last = time.monotonic(), time.monotonic(), 0, ""
+    while time.monotonic() - moved < longest:
         answer = chaos.alone("poll", lambda: str(poll_orders.fn()))
         last = str(answer and answer["said"])
         still = chaos.world.rows(OPEN)
         if not still and not chaos.world.rows("SELECT 1 FROM revocation WHERE status = 'planned'"):
             return
+        if len(still) != before:
+            moved, before = time.monotonic(), len(still)
         if time.monotonic() - began > 3 * GRACE_SECONDS:
             _decide(chaos, still)
         time.sleep(0.3)
@@ -55,7 +57,8 @@ def _decide(chaos: Chaos, still: list[Any]) -> None:
         if not (given_up or (row["status"] == "submitting" and "deployments settle" in said)):
             continue
         order = str(UUID(str(row["order_id"])))
-        at_scm = {one["ssl_id"]: chaos.world.certificate(one["ssl_id"]) for one in chaos.world.sandbox.orders(row["common_name"]) if one["status"] != "Revoked"}
+        living = [one["ssl_id"] for one in chaos.world.sandbox.orders(row["common_name"]) if one["status"] != "Revoked"]
+        at_scm = {ssl_id: chaos.world.certificate(ssl_id) for ssl_id in living}
         if None in at_scm.values():    # not issued yet: whoever decides waits until it is
             continue
         ours = [ssl_id for ssl_id, pem in at_scm.items() if pem and public_key(pem) == row["public_key_sha256"]]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -58,12 +59,12 @@ def test_whatever_dies_each_order_is_placed_exactly_once(tmp_path: Path, databas
 @pytest.mark.slow
 @pytest.mark.vault
 @pytest.mark.parametrize(("broken", "says"), [
-    ("claim", "orders, 1 were asked for"),    # two send the same submission
-    ("retry", "orders, 1 were asked for"),    # a lost answer is ordered again
-    ("key", "the key of"),                    # a certificate whose key nobody has
+    ("claim", r"SCM (holds \d+ orders|took \d+ reissues), \d+ were asked for"),    # two send the same submission
+    ("retry", r"SCM holds \d+ orders, \d+ were asked for"),    # a lost answer is ordered again
+    ("key", r"the key of certificate \w+ of order \S+ is not in Vault|the key at keys/\S+ is gone from Vault"),    # which nobody can mend
 ])
 def test_a_protocol_that_is_broken_on_purpose_is_found(tmp_path: Path, broken: str, says: str) -> None:
     """RULES E1: a proof that cannot fail proves nothing"""
     status, found = run(tmp_path, "--kills", "20", "--break", broken)
     assert status == 1
-    assert any(says in finding for finding in found["findings"]), found["findings"]
+    assert any(re.search(says, finding) for finding in found["findings"]), found["findings"]
