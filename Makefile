@@ -43,8 +43,8 @@ PREFECT ?= 30
 REPORT ?= .chaos
 
 # BREAK=claim, retry or key breaks the protocol on purpose: the audit must find it.
-chaos: $(INSTALLED) ## orders under fire: KILLS=1000 PREFECT=30 SEED=.. DATABASE=sqlite|postgres BREAK=.. REPORT=..
-	@DO_NOT_TRACK=1 $(BIN)/python tests/chaos --kills $(KILLS) --prefect $(PREFECT) --database $(DATABASE) --report $(REPORT) \
+chaos: $(INSTALLED) ## orders under fire: KILLS=1000 PREFECT=30 SEED=.. DATABASE=sqlite or postgres BREAK=..
+	@PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=false DO_NOT_TRACK=1 $(BIN)/python tests/chaos --kills $(KILLS) --prefect $(PREFECT) --database $(DATABASE) --report $(REPORT) \
 	$(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK))
 
 # The stamp is older than the lock or this file whenever something has to be installed.
