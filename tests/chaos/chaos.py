@@ -179,12 +179,12 @@ class Chaos:
     def _poll(self, per_gap: int) -> None:
         aim, kill_after = Aim(), None
         fate = self.random.random()
-        if fate < 0.6:
+        if fate < 0.8:
             others = (*REVOKING[1:], *REMOVAL, *(gap for kind in SENDING for gap in SENDING[kind][1:]))
-            aim = self._aim(OF_POLL if self.random.random() < 0.8 else others, per_gap)
-        elif fate < 0.7:
+            aim = self._aim(OF_POLL if self.random.random() < 0.9 else others, per_gap)
+        elif fate < 0.87:
             kill_after = self.random.uniform(0.05, 1.0)
-        elif fate < 0.75:
+        elif fate < 0.9:
             self._start("import", lambda: str(import_orders.fn()), None, aim, kill_after=self.random.choice((None, 0.5)))
             return
         self._start("poll", lambda: str(poll_orders.fn()), None, aim, kill_after=kill_after)
@@ -197,9 +197,9 @@ class Chaos:
             fate = self.random.random()
             if twins == 2 and fate < 0.6:
                 aim = Aim(stall_at=CLAIM[0], stall=0.3)
-            elif fate < 0.85:
+            elif fate < (0.85 if any(self.kills[gap] < per_gap for gap in OF_KIND[request.kind]) else 0.2):
                 aim = self._aim(OF_KIND[request.kind], per_gap)
-            elif fate < 0.95:
+            elif fate > 0.92:
                 kill_after = self.random.uniform(0.05, 0.8)
             self._start(request.kind, deed(request), request, aim, kill_after=kill_after)
 
