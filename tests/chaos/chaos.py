@@ -40,6 +40,9 @@ from flows.sync_reference_data import sync_reference_data
 from tasks import services
 
 POLLERS = 2
+FEW = 3
+"""Kills in each gap that also a short run tries for."""
+
 ACTORS = 2
 COMMON = {"organization": "Example University", "certificate_profile": "OV Multi-Domain", "key_algorithm": "EC"}
 KEYSTORES = ("PKCS12", "PKCS12_LEGACY", "JKS", "PEM")
@@ -197,7 +200,7 @@ class Chaos:
             fate = self.random.random()
             if twins == 2 and fate < 0.6:
                 aim = Aim(stall_at=CLAIM[0], stall=0.3)
-            elif fate < (0.85 if any(self.kills[gap] < per_gap for gap in OF_KIND[request.kind]) else 0.2):
+            elif fate < (0.85 if any(self.kills[gap] < max(per_gap, FEW) for gap in OF_KIND[request.kind]) else 0.2):
                 aim = self._aim(OF_KIND[request.kind], per_gap)
             elif fate > 0.92:
                 kill_after = self.random.uniform(0.05, 0.8)

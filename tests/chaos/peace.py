@@ -51,12 +51,15 @@ def make(chaos: Chaos, *, longest: float) -> None:
 
 def _decide(chaos: Chaos, still: list[Any]) -> None:
     """What E3 and E4 leave to a person: whoever looks into SCM knows by the key whose order it is."""
+    told = {UUID(str(row["order_id"])) for row in chaos.world.rows("SELECT order_id FROM order_event WHERE kind = 'needs attention'")}
     for row in still:
         said = row["error"] or ""
         given_up = row["status"] == "planned" and row["attempts"] >= 3
         if not (given_up or (row["status"] == "submitting" and "deployments settle" in said)):
             continue
         order = str(UUID(str(row["order_id"])))
+        if UUID(order) not in told:
+            chaos.findings.append(f"nobody was told that {row['kind']} {row['common_name']} waits for a person: {said}")
         living = [one["ssl_id"] for one in chaos.world.sandbox.orders(row["common_name"]) if one["status"] != "Revoked"]
         at_scm = {ssl_id: chaos.world.certificate(ssl_id) for ssl_id in living}
         if None in at_scm.values():    # not issued yet: whoever decides waits until it is
