@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import requests
 from chaos import Chaos
 from ledger import Request
 from world import from_tests
@@ -49,9 +50,13 @@ def fire(chaos: Chaos, kills: int) -> None:
                 request = next((one for one in requests if one.open), None) or chaos.new_order()
                 requests = [*(one for one in requests if one is not request), request]
                 request.running = 1
-                runs.append(Run(up.start("order-certificate", **request.asking()), request))
+                with suppress(requests.RequestException):
+                    runs.append(Run(up.start("order-certificate", **request.asking()), request))
+                    continue
+                request.running = 0    # whether it was started is not known: it is asked again
+                break
             runs = [run for run in runs if not _over(chaos, up, run, random)]
-            time.sleep(0.1)
+            time.sleep(0.2)
         for run in runs:
             _ended(chaos, up, run)
     finally:
@@ -61,8 +66,11 @@ def fire(chaos: Chaos, kills: int) -> None:
 
 
 def _over(chaos: Chaos, up: Any, run: Run, random: Random) -> bool:
-    """Whether a run has ended, or was killed just now."""
-    state = up.call("GET", f"/flow_runs/{run.id}")["state"]["type"]
+    """Whether a run has ended, or was killed just now. A server that is too busy to say so is asked again."""
+    try:
+        state = up.call("GET", f"/flow_runs/{run.id}")["state"]["type"]
+    except requests.RequestException:
+        return False
     if state in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}:
         run.request.running, run.request.answered = 0, state == "COMPLETED"
         return True
@@ -81,8 +89,9 @@ def _over(chaos: Chaos, up: Any, run: Run, random: Random) -> bool:
 
 def _ended(chaos: Chaos, up: Any, run: Run) -> None:
     """Let a run come to its end undisturbed."""
-    state = up.wait_for_end(run.id, seconds=120)["state"]["type"]
-    run.request.running, run.request.answered = 0, state == "COMPLETED"
+    run.request.running = 0
+    with suppress(requests.RequestException, AssertionError):
+        run.request.answered = up.wait_for_end(run.id, seconds=120)["state"]["type"] == "COMPLETED"
     chaos.actions["flow run"] += 1
 
 
