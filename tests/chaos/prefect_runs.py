@@ -43,12 +43,12 @@ def fire(chaos: Chaos, kills: int) -> None:
     try:
         up.wait_until_ready()
         runs: list[Run] = []
-        requests: list[Request] = []
+        asked: list[Request] = []
         ends = time.monotonic() + 60 + SECONDS_PER_KILL * kills
         while chaos.kills[KILLED] < kills and time.monotonic() < ends:
             while len(runs) < AT_ONCE:
-                request = next((one for one in requests if one.open), None) or chaos.new_order()
-                requests = [*(one for one in requests if one is not request), request]
+                request = next((one for one in asked if one.open), None) or chaos.new_order()
+                asked = [*(one for one in asked if one is not request), request]
                 request.running = 1
                 with suppress(requests.RequestException):
                     runs.append(Run(up.start("order-certificate", **request.asking()), request))
