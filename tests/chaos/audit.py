@@ -192,7 +192,7 @@ class Audit:
 
     def _secrets(self) -> Iterator[str]:
         """No key and no password anywhere but in Vault."""
-        search = from_tests("end_to_end/main_job/traces/conftest.py").Search()
+        search = from_tests("end_to_end/main_job/acts/traces/conftest.py").Search()
         search.add_text("SCM password", self.world.sandbox.line["account"]["password"])
         search.add_text("Vault secret id", self.world.env["VAULT_SECRET_ID"])
         search.add_text("a private key", "PRIVATE KEY-----")

@@ -138,7 +138,7 @@ def test_what_was_not_taken_is_planned_again(store: Store, submission: Make, now
     assert order_status(store, found.order_id) == OrderStatus.PLANNED
 
 
-def test_what_was_delivered_before_it_was_settled_is_done_at_once(store: Store, submission: Make, order: Make, certificate: Make, now: datetime) -> None:
+def test_what_was_delivered_before_it_was_settled_is_done(store: Store, submission: Make, order: Make, certificate: Make, now: datetime) -> None:
     """RULES E5: another poll may have fetched and delivered a reissue whose answer was lost"""
     order_id = order(ssl_id=7, status=OrderStatus.ISSUED)
     first, reissue = submission(order_id=order_id, status=Status.DONE), submission(order_id=order_id, kind="reissue", status=Status.SUBMITTING)
