@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check bench bench-million
+.PHONY: help install demo up test check bench bench-million chaos
 
 help: ## list these targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-13s %s\n", $$1, $$2 }'
@@ -36,6 +36,16 @@ bench: $(INSTALLED) ## import and poll of large accounts on a sandbox: calls, se
 
 bench-million: $(INSTALLED) ## the import of 1,000,000 orders
 	@$(BIN)/python tests/benchmarks/run.py --million
+
+KILLS ?= 1000
+DATABASE ?= sqlite
+PREFECT ?= 30
+REPORT ?= .chaos
+
+# BREAK=claim, retry or key breaks the protocol on purpose: the audit must find it.
+chaos: $(INSTALLED) ## orders under fire: KILLS=1000 PREFECT=30 SEED=.. DATABASE=sqlite or postgres BREAK=..
+	@PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=false DO_NOT_TRACK=1 $(BIN)/python tests/chaos --kills $(KILLS) --prefect $(PREFECT) --database $(DATABASE) --report $(REPORT) \
+	$(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK))
 
 # The stamp is older than the lock or this file whenever something has to be installed.
 $(INSTALLED): requirements.lock Makefile

@@ -1,5 +1,7 @@
 """A reissue in doubt: the same id, so serial number and public key tell whether SCM took it (RULES E5)."""
 
+from datetime import time
+
 from models.errors import BadCertificateError, NotReadyError
 from models.orders import CertificateOrder, Submission
 from models.records import OrderRecord
@@ -46,7 +48,14 @@ def _ended(svc: Services, doubtful: Submission, record: OrderRecord) -> Outcome:
 
 
 def _replaced_since(doubtful: Submission, record: OrderRecord) -> bool:
-    """Whether SCM names a replacement since the claim that it did not name before."""
-    if record.replaced_at is None or doubtful.claimed_at is None:
+    """Whether SCM names a replacement since the claim that it did not name before.
+
+    A date without a time, as details have it, says nothing new about a moment that is at most a day away, as the report has it
+    (contract 3): then serial number and key decide.
+    """
+    said, known = record.replaced_at, doubtful.known_replaced_at
+    if said is None or doubtful.claimed_at is None or said < doubtful.claimed_at - DAY:
         return False
-    return record.replaced_at != doubtful.known_replaced_at and record.replaced_at >= doubtful.claimed_at - DAY
+    if known is not None and time() in {said.time(), known.time()}:
+        return said - known > DAY
+    return said != known

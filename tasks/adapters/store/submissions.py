@@ -11,7 +11,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from models.errors import ConflictError, NotFoundError
-from models.orders import ENROLL, REISSUE, CertificateOrder, Run, Submission
+from models.orders import ENROLL, REISSUE, Certificate, CertificateOrder, Run, Submission
 from models.status import STEPS, OrderStatus, SubmissionStatus
 from tasks.adapters.store.orders import record_event
 
@@ -111,7 +111,10 @@ def claim(
 def submitted(
     session: Session, id_: UUID, *, ssl_id: int, renew_id: str | None, now: datetime, run: Run | None, how: str = "", by: str = ""
 ) -> None:
-    """submitting -> submitted, with SCM's numbers (RULES E1). Raises: ConflictError."""
+    """submitting -> submitted, with SCM's numbers (RULES E1). Raises: ConflictError.
+
+    It is done at once when its certificate is delivered already: another run may have fetched it while this one was in doubt.
+    """
     move(session, id_, SubmissionStatus.SUBMITTING, SubmissionStatus.SUBMITTED, submitted_at=now, error=None)
     order = session.get(CertificateOrder, submission(session, id_).order_id)
     assert order is not None  # noqa: S101 - the foreign key says so
@@ -121,6 +124,8 @@ def submitted(
     order.requested_at = order.requested_at or now
     session.flush()
     record_event(session, order.id, "submitted", how or f"SCM took it as {ssl_id}", now=now, run=run, by=by)
+    if session.exec(select(Certificate.id).where(Certificate.submission_id == id_, col(Certificate.delivered_at).is_not(None))).first():
+        finish(session, id_)
 
 
 def back_to_planned(session: Session, id_: UUID, *, attempt: int, why: str, counted: bool, now: datetime, run: Run | None) -> None:
@@ -180,10 +185,15 @@ def start_over(session: Session, id_: UUID) -> None:
 
 
 def finish(session: Session, id_: UUID) -> None:
-    """submitted -> done, when its certificate is delivered; done already is fine."""
-    session.execute(
-        update(Submission).where(col(Submission.id) == id_, col(Submission.status) == SubmissionStatus.SUBMITTED).values(status=SubmissionStatus.DONE)
-    )
+    """submitted -> done, when its certificate is delivered; done already is fine.
+
+    So are earlier submissions of the same order: SCM hands out no certificate from before a reissue any more (contract 6.4).
+    """
+    delivered = submission(session, id_)
+    session.execute(update(Submission).where(
+        col(Submission.order_id) == delivered.order_id, col(Submission.created_at) <= delivered.created_at,
+        col(Submission.status) == SubmissionStatus.SUBMITTED,
+    ).values(status=SubmissionStatus.DONE))
 
 
 def marked_renewed(session: Session, id_: UUID, *, now: datetime) -> None:

@@ -74,6 +74,15 @@ def test_a_reissue_sends_its_names_as_an_array() -> None:
     client().replace(7, csr="csr", reason="names", common_name="a.example.com", names=("a.example.com", "b.example.com"))
 
 
+@responses.activate
+@pytest.mark.parametrize("status", [200, 202])
+def test_a_reissue_that_scm_does_not_confirm_is_in_doubt(status: int) -> None:
+    """contract 5.15, DESIGN 8.8: a proxy's empty 200 is not SCM's 204"""
+    responses.post(f"{API}/ssl/v1/replace/7", status=status, body=b"")
+    with pytest.raises(AmbiguousError):
+        client().replace(7, csr="csr", reason="x")
+
+
 UNSAFE: dict[str, Callable[[ScmClient], object]] = {
     "enroll": lambda scm: scm.enroll(FULL),
     "renewById/7": lambda scm: scm.renew_by_id(7, csr=None),

@@ -138,6 +138,18 @@ def test_what_was_not_taken_is_planned_again(store: Store, submission: Make, now
     assert order_status(store, found.order_id) == OrderStatus.PLANNED
 
 
+def test_what_was_delivered_before_it_was_settled_is_done(store: Store, submission: Make, order: Make, certificate: Make, now: datetime) -> None:
+    """RULES E5: another poll may have fetched and delivered a reissue whose answer was lost"""
+    order_id = order(ssl_id=7, status=OrderStatus.ISSUED)
+    first, reissue = submission(order_id=order_id, status=Status.DONE), submission(order_id=order_id, kind="reissue", status=Status.SUBMITTING)
+    with store.transaction() as session:
+        session.add(certificate(order_id, 1, submission_id=first, delivered_at=now))
+        session.add(certificate(order_id, 2, submission_id=reissue, delivered_at=now))
+    with store.transaction() as session:
+        submissions.submitted(session, reissue, ssl_id=7, renew_id=None, now=now, run=None, how="SCM replaced it since: 7")
+    assert sent(store, reissue).status == Status.DONE
+
+
 def test_a_refusal_is_final_and_keeps_scms_words(store: Store, submission: Make, now: datetime) -> None:
     """RULES E2"""
     id_ = submission(status=Status.SUBMITTING)

@@ -125,6 +125,17 @@ def test_a_reissue_that_never_arrived_is_sent_again_after_the_grace_time(issued)
     assert len(issued.rows(Certificate)) == 2
 
 
+def test_a_second_reissue_that_never_arrived_is_not_taken_for_the_first(issued) -> None:
+    """RULES E5, contract 3: the report names the moment of the first replacement, details only its day"""
+    reissue("shop.example.com")
+    deliver(issued, "shop.example.com")
+    import_orders.fn()
+    issued.sandbox.fault("drop", route="replace", count=1)
+    reissue("shop.example.com", reason="again")
+    deliver(issued, "shop.example.com")
+    assert len(issued.sandbox.orders("shop.example.com")[0]["old_serials"]) == 2
+
+
 def test_a_replacement_by_somebody_else_is_no_answer_to_ours(issued, own_csr) -> None:
     """RULES E5, E7"""
     issued.sandbox.fault("drop", route="replace", count=1)
@@ -172,6 +183,17 @@ def test_an_imported_order_that_is_reissued_is_ours_from_then_on(synced) -> None
     order = synced.order(row["common_name"])
     assert (order.ssl_id, order.live_name) == (row["ssl_id"], row["common_name"])
     assert synced.entry(f"live/{order.live_name}")["private_key"]
+
+
+def test_a_reissue_before_the_first_certificate_was_fetched_leaves_nothing_open(synced, order) -> None:
+    """RULES E5, contract 6.4: SCM hands out the first one no more"""
+    synced.sandbox.fault("not_ready", route="collect")
+    order("hasty.example.com")
+    synced.poll_until(lambda: synced.order("hasty.example.com").status == "issued")
+    reissue("hasty.example.com")
+    synced.sandbox.clear()
+    deliver(synced, "hasty.example.com")
+    assert [(row.kind, row.status) for row in synced.rows(Submission)] == [("enroll", "done"), ("reissue", "done")]
 
 
 def test_two_reissues_at_once_send_one(issued, at_once) -> None:
