@@ -101,10 +101,7 @@ class OrderCalls:
             body["commonName"] = common_name
         if names is not None:
             body["subjectAlternativeNames"] = list(names)    # an array here, a text in enroll (contract 5.11)
-        call = Call(method="POST", path=f"/ssl/v1/replace/{ssl_id}", what=f"the reissue of order {ssl_id}", repeat=Repeat.NEVER, body=body)
-        answer = self._calls.send(call)
-        if answer.status != 204:    # nothing but SCM's own word says that it was taken: a proxy may answer 200 with nothing in it
-            raise self._calls.unreadable(call, f"HTTP {answer.status} where SCM says 204")
+        self._done(Call(method="POST", path=f"/ssl/v1/replace/{ssl_id}", what=f"the reissue of order {ssl_id}", repeat=Repeat.NEVER, body=body))
 
     def collect(self, ssl_id: int) -> bytes:
         """The certificate with its chain, PEM, in SCM's order (contract 5.9).
