@@ -67,7 +67,7 @@ def one_line(caplog: pytest.LogCaptureFixture) -> None:
             assert all(letter.isprintable() for letter in text), repr(text)
 
 
-def test_hostile_words_are_shown_as_words_on_every_page(hostile: Any, word: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_hostile_words_are_shown_as_words_on_every_page(hostile: Any, caplog: pytest.LogCaptureFixture) -> None:
     """SECURITY: a hostile answer; Markdown and HTML"""
     with contextlib.suppress(CertflowError):
         poll_orders.fn()
@@ -82,7 +82,8 @@ def test_hostile_words_are_shown_as_words_on_every_page(hostile: Any, word: str,
     one_line(caplog)
 
 
-def test_hostile_words_are_text_in_the_file_for_spreadsheets(hostile: Any, word: str) -> None:
+@pytest.mark.usefixtures("hostile")
+def test_hostile_words_are_text_in_the_file_for_spreadsheets() -> None:
     """SECURITY: CSV formulas; RFC 4180"""
     found = report_inventory.fn()
     with Path(found.file).open(newline="", encoding="utf-8") as file:
@@ -93,7 +94,9 @@ def test_hostile_words_are_text_in_the_file_for_spreadsheets(hostile: Any, word:
     assert all(cell.isprintable() for row in rows for cell in row)
 
 
-def test_hostile_words_in_a_refusal_and_in_a_request_are_words(hostile: Any, word: str, caplog: pytest.LogCaptureFixture, is_for_a_person: Any) -> None:
+def test_hostile_words_in_a_refusal_and_in_a_request_are_words(
+    hostile: Any, word: str, caplog: pytest.LogCaptureFixture, is_for_a_person: Any,
+) -> None:
     """SECURITY: log lines, SQL, paths in Vault, addresses"""
     hostile.sandbox.clear()
     before = len(hostile.rows(CertificateOrder))
