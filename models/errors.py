@@ -19,7 +19,11 @@ Messages hold ids, codes and SCM's own words; never payloads, never secrets. Eve
 stores the exception of a failed run.
 """
 
+from collections.abc import Iterable
 from typing import Any
+
+MOST_TOLD = 20
+"""Problems that one message tells."""
 
 
 class CertflowError(Exception):
@@ -68,6 +72,13 @@ class InputError(RejectedError):
     def __init__(self, message: str, *, problems: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.problems = problems or (message,)
+
+    @classmethod
+    def of(cls, problems: Iterable[str], *, nothing: str = "sent") -> "InputError":
+        """One refusal for many problems: each once, and so many in words that a person reads them; `problems` holds all."""
+        different = tuple(dict.fromkeys(problems))
+        more = f"; and {len(different) - MOST_TOLD:,} more" if len(different) > MOST_TOLD else ""
+        return cls(f"refused, nothing was {nothing}: " + "; ".join(different[:MOST_TOLD]) + more, problems=different)
 
 
 class SetupError(RejectedError):

@@ -14,7 +14,7 @@ from tasks.adapters import pki
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import certificates, orders, submissions
 from tasks.batches import stop_in, together
-from tasks.meaning import SHOWN, Meant
+from tasks.meaning import Meant
 from tasks.removal import REVOKED
 from tasks.retry import step
 from tasks.runs import demand_requester, log
@@ -72,7 +72,7 @@ def look(wish: RevokeParameters, meant: Sequence[Meant]) -> tuple[Target, ...]:
         )
     if not wish.dry_run and all(one.against for one in targets):
         against = tuple(f"{one.name} ({one.ssl_id or one.order_id}): {one.against}" for one in targets)
-        error = InputError("refused, nothing was sent: " + "; ".join(against[:SHOWN]), problems=against)
+        error = InputError.of(against)
         error.summary = RevokeSummary(failed=refused(targets))
         raise error
     return targets

@@ -42,8 +42,7 @@ def exactly(account: str, texts: Sequence[str], *, serial_numbers: bool = False,
             except InputError as error:
                 wrong.append(str(error))
     if wrong:
-        more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise InputError("refused, nothing was done: " + "; ".join(wrong[:SHOWN]) + more, problems=tuple(wrong))
+        raise InputError.of(wrong, nothing="done")
     return tuple(found)
 
 

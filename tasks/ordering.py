@@ -46,7 +46,7 @@ def plan(wish: OrderParameters) -> Planned:
         csr = pki.read_csr(wish.csr) if wish.csr else None
         checked = _checked(svc, wish, (csr.algorithm, csr.size) if csr else None)
         if against := [*checked.against(send_anyway=wish.send_anyway), *_against_password(svc, wish), *_against_key(svc, csr)]:
-            raise InputError("refused, nothing was sent: " + "; ".join(against), problems=tuple(against))
+            raise InputError.of(against)
         notes = tuple(checked.said(send_anyway=wish.send_anyway))
         assert checked.names is not None  # noqa: S101 - unreadable names were refused before
         name = check_live_name(wish.live_name) if wish.live_name else live_name(checked.names.common_name)

@@ -23,7 +23,7 @@ ROWS = 200
 """More rows than this make a page that nobody reads and the UI shows slowly."""
 
 # Backslashes: the UI shows numeric entities as they are written.
-_PLAIN = str.maketrans({letter: f"\\{letter}" for letter in "&<>|`[]*_!\\#~:@"} | {"\n": " ", "\r": " ", "\t": " ", "\x00": ""})
+_PLAIN = str.maketrans({letter: f"\\{letter}" for letter in "&<>|`[]*_!\\#~:@"} | {"\x00": ""})
 _LINKS_ITSELF = re.compile(r"\b(www)\.", re.IGNORECASE)
 
 
@@ -38,7 +38,10 @@ def plain(value: object, most: int = 200) -> str:
     if isinstance(value, Markdown):
         return value
     shown = "" if value is None else str(value)
-    shown = (shown if len(shown) <= most else shown[:most - 1] + "…").translate(_PLAIN).strip()
+    shown = (shown if len(shown) <= most else shown[:most - 1] + "…").translate(_PLAIN)
+    if not shown.isprintable():    # line ends, colours of a terminal, letters that turn the direction of the others
+        shown = "".join(letter if letter.isprintable() else " " for letter in shown)
+    shown = shown.strip()
     return _LINKS_ITSELF.sub(r"\1\.", shown)
 
 

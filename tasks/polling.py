@@ -66,7 +66,7 @@ def meant(account: str, texts: Sequence[str]) -> tuple[UUID, ...]:
             else:
                 wrong.append(f"there is no order {text!r} in account {account}: import-orders finds orders that SCM holds")
     if wrong:
-        raise InputError("refused, nothing was sent: " + "; ".join(wrong), problems=tuple(wrong))
+        raise InputError.of(wrong)
     return tuple(dict.fromkeys(found))
 
 

@@ -304,7 +304,7 @@ NOT_FOR_READERS = (
 WHAT_TO_DO = (
     "try", "look", "correct", "give ", "wait", "set ", "register", "name ", "ask", "again", "allow", "use ", "validate", "must", "make room",
     "run ", "check", "deployments", "poll-orders", "goes on", "restore", "unseal", "settle", "decline", "was not sent", "nothing was sent", "see ",
-    "is it running",
+    "is it running", "choose", "import-orders",
 )
 
 

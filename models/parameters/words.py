@@ -93,7 +93,7 @@ def checked(model: type[P], given: Mapping[str, Any]) -> P:
         return model(**given)
     except ValidationError as error:
         problems = tuple(_sentence(detail) for detail in error.errors(include_url=False, include_context=True, include_input=False))
-        raise InputError("refused, nothing was sent: " + "; ".join(problems), problems=problems) from None
+        raise InputError.of(problems) from None
 
 
 _FORMS = {
