@@ -80,7 +80,8 @@ class Child:
         word, _, rest = self._said.decode().partition(" ")
         if os.WIFSIGNALED(status):
             last = self._last[:].decode(errors="replace").strip("\0 ")
-            self.died_in = rest.strip() if word == "gap" else f"{ANY_MOMENT}, after: {last or 'the start'}"
+            # Two threads may have been in it at once.
+            self.died_in = rest.splitlines()[0] if word == "gap" else f"{ANY_MOMENT}, after: {last or 'the start'}"
         elif word == "answer":
             self.answer = json.loads(rest)
         self._last.close()
