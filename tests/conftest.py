@@ -314,7 +314,7 @@ def is_for_a_person() -> Callable[[BaseException | str], None]:
     def holds(error: BaseException | str) -> None:
         said = str(error)
         assert said.isprintable(), said
-        assert 20 < len(said) < 700, said
+        assert 20 < len(said) < 1200, said    # an account with many organizations names them all
         assert not [word for word in NOT_FOR_READERS if word in said], said
         assert any(word in said.lower() for word in WHAT_TO_DO), said
         assert isinstance(error, str) or error.__cause__ is None, said

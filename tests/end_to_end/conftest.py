@@ -21,7 +21,7 @@ import websocket
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 180
-BUSY_SECONDS = 30
+BUSY_SECONDS = 180
 
 PAGE = """
     const words = one => one.innerText.trim()
@@ -89,10 +89,20 @@ class Up:
     def call(self, method: str, path: str, body: Any = None, *, expect: int | None = None) -> Any:
         """One call of Prefect's API; the answer's JSON. Its 503, SQLite being locked for long, is asked again, as Prefect's own client does."""
         deadline = time.monotonic() + BUSY_SECONDS
-        while (answer := requests.request(method, f"{self.api}{path}", json=body, timeout=60)).status_code == 503 and time.monotonic() < deadline:
+        while (answer := self._asked(method, path, body)) is None or answer.status_code == 503:
+            assert time.monotonic() < deadline, f"{method} {path}: the Prefect server has been busy for {BUSY_SECONDS} seconds"
             time.sleep(0.5)
         assert answer.status_code == expect if expect else answer.ok, f"{method} {path}: {answer.status_code} {answer.text[:2000]}"
         return answer.json() if answer.content else None
+
+    def _asked(self, method: str, path: str, body: Any) -> requests.Response | None:
+        """None when a question that changes nothing was not answered in time."""
+        try:
+            return requests.request(method, f"{self.api}{path}", json=body, timeout=60)
+        except requests.ReadTimeout:
+            if method == "GET" or path.endswith("/filter"):
+                return None
+            raise
 
     def deployment(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.call("GET", f"/deployments/name/{name}/{name}")

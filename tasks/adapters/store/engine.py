@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -80,7 +80,7 @@ def open_engine(url: str) -> Engine:
             raise SetupError("CERTFLOW_DATABASE_URL must begin with sqlite:/// or postgresql://")
         options: dict[str, Any] = {"connect_args": {"timeout": BUSY_TIMEOUT_MS / 1000}} if address.get_backend_name() == "sqlite" \
             else {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10}}
-        engine = create_engine(address, hide_parameters=True, max_overflow=MOST_CONNECTIONS, **options)
+        engine = create_engine(address, hide_parameters=True, poolclass=QueuePool, max_overflow=MOST_CONNECTIONS, **options)
     except (ArgumentError, NoSuchModuleError, ValueError, ImportError):
         raise SetupError("CERTFLOW_DATABASE_URL is not a database address: use sqlite:///file or postgresql://user@host/name") from None
     if engine.dialect.name == "sqlite":

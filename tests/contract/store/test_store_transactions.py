@@ -133,6 +133,7 @@ def test_a_read_only_file_needs_a_person(tmp_path: Path, opening: Opening) -> No
 def test_connections_that_are_all_taken_are_worth_waiting_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """DESIGN 8.2: no class of SQLAlchemy leaves the store."""
     monkeypatch.setattr(store.engine.pool, "_timeout", 0.05)
+    monkeypatch.setattr(store.engine.pool, "_max_overflow", 10)
     taken = [store.engine.connect() for _ in range(15)]
     try:
         with pytest.raises(TransientError, match="in use"), store.reading() as session:
