@@ -91,7 +91,7 @@ def _ended(chaos: Chaos, up: Any, run: Run) -> None:
     """Let a run come to its end undisturbed."""
     run.request.running = 0
     with suppress(requests.RequestException, AssertionError):
-        run.request.answered = up.wait_for_end(run.id, seconds=120)["state"]["type"] == "COMPLETED"
+        run.request.answered = up.wait_for_end(run.id, seconds=300)["state"]["type"] == "COMPLETED"
     chaos.actions["flow run"] += 1
 
 

@@ -117,7 +117,7 @@ class Up:
         """Start a run by the API; its id."""
         return str(self.call("POST", f"/deployments/{self.deployment(name)['id']}/create_flow_run", {"parameters": parameters})["id"])
 
-    def run(self, name: str, *, seconds: float = 120, **parameters: Any) -> dict[str, Any]:
+    def run(self, name: str, *, seconds: float = 300, **parameters: Any) -> dict[str, Any]:
         """Start a run and wait until it has ended: Prefect's record of it, with its summary for programs under `summary`."""
         run_id = self.start(name, **parameters)
         ended = self.wait_for_end(run_id, seconds=seconds)
@@ -209,9 +209,18 @@ class Browser:
         """Turn the switch with this label."""
         self._click(f"field({json.dumps(label)})", f"the switch {label!r}")
 
-    def press(self, text: str) -> None:
-        """Press the button, the tab, the entry of a menu or the link that reads exactly so, or a link one line of which does."""
-        self._click(f"pressable({json.dumps(text)})", f"the button {text!r}")
+    def press(self, text: str, *, shows: str = "") -> None:
+        """Press the button, the tab, the entry of a menu or the link that reads exactly so, or a link one line of which does.
+
+        With `shows`, press it again until the page says that: a page that is still being drawn may lose a click.
+        """
+        element, deadline = f"pressable({json.dumps(text)})", time.monotonic() + self.seconds
+        self._click(element, f"the button {text!r}")
+        while shows not in self.text:
+            assert time.monotonic() < deadline, f"{text!r} was pressed and {shows!r} is not shown, but: {self.text[:3000]}"
+            time.sleep(1)
+            if self._js(f"!!{element}"):
+                self._click(element, f"the button {text!r}")
 
     @property
     def text(self) -> str:
@@ -234,11 +243,18 @@ class Browser:
         self._call("Input.insertText", text=text)
 
     def _click(self, element: str, what: str) -> None:
-        """With the mouse, in the middle of what a person sees; what something else covers is waited for."""
-        self._until(f"reachable({element})", f"{what} can be clicked")
-        x, y = self._js(f"middle({element})")
+        """With the mouse, in the middle of what a person sees; what something else covers, or what still moves, is waited for."""
+        before, now = None, self._where(element, what)
+        while not now or now != before:
+            time.sleep(0.1)
+            before, now = now, self._where(element, what)
+        x, y = now
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def _where(self, element: str, what: str) -> Any:
+        self._until(f"reachable({element})", f"{what} can be clicked")
+        return self._js(f"reachable({element}) && middle({element})")
 
     def _until(self, condition: str, what: str, seconds: float | None = None) -> None:
         deadline = time.monotonic() + (seconds or self.seconds)

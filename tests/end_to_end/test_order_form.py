@@ -73,7 +73,7 @@ def test_a_choice_that_vanished_in_the_meantime_is_refused_with_a_sentence(synce
     gone = "Example Archive (3400)"
     control(synced, "DELETE", "reference/organizations/3400")
     started = by_form(synced, common_name="gone.example.com", organization=gone, certificate_profile="OV Multi-Domain (5201)")
-    run = synced.wait_for_end(started["id"], seconds=120)
+    run = synced.wait_for_end(started["id"], seconds=300)
     assert run["state"]["type"] == "FAILED"
     assert f"organization {gone!r} is unknown: choose one of " in run["state"]["message"]
     assert run["state"]["message"].endswith("3400 is not, or no longer, among them")
@@ -123,8 +123,7 @@ def test_a_person_orders_by_the_form(synced: Any, browser: Any) -> None:
     browser.press("Artifacts")
     page = synced.call("POST", "/artifacts/filter", {"sort": "CREATED_DESC", "artifacts": {"type": {"any_": ["markdown"]}}, "limit": 1})[0]
     browser.press(page["key"])
-    browser.press(page["id"][:8])
-    browser.wait_for("browser.example.com: issued")
+    browser.press(page["id"][:8], shows="browser.example.com: issued")
     for said in ("Example University (3100)", "OV Multi-Domain (5201)", "199 days", "EC P-256", "-----BEGIN CERTIFICATE-----"):
         assert said in browser.text
     order = control(synced, "GET", "orders?common_name=browser.example.com")[0]

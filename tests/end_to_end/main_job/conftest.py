@@ -22,7 +22,7 @@ import requests
 ROOT = Path(__file__).resolve().parents[3]
 ORGANIZATION = "Example University"
 PROFILE = "OV Multi-Domain"
-RUN_SECONDS = 120
+RUN_SECONDS = 300
 
 IMPATIENT_WORKER = """
 import datetime, runpy
