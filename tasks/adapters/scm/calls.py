@@ -20,7 +20,7 @@ from tasks.adapters.scm.credentials import ClientCertificate, Credentials, Heade
 from tasks.adapters.scm.failures import TRY_AGAIN, failure
 from tasks.adapters.scm.tokens import Tokens
 from tasks.adapters.scm.values import Row, Unreadable, number, text
-from tasks.adapters.scm.wire import Answer, HeaderAuth, chunks, session, whole
+from tasks.adapters.scm.wire import Address, Answer, chunks, session, whole
 
 LONGEST_DESCRIPTION = 300
 FIRST_PAUSE = 0.5
@@ -76,14 +76,15 @@ class Calls:
         self._let_in = False
         self._stopped: str | None = None
         certificate = credentials if isinstance(credentials, ClientCertificate) else None
-        self._session = session(concurrency + 1, certificate)    # one more: a report may stay open beside the others
-        self._once_session = session(concurrency, certificate)
-        self._tokens = Tokens(credentials, self._session, timeout=timeout, clock=clock) if isinstance(credentials, OAuth2Client) else None
+        kept = session(concurrency + 1, certificate)    # one more: a report may stay open beside the others
+        self._scm = Address(credentials.base_url, kept)
+        self._scm_once = Address(credentials.base_url, session(concurrency, certificate))
+        self._tokens = Tokens(credentials, kept, timeout=timeout, clock=clock) if isinstance(credentials, OAuth2Client) else None
 
     def close(self) -> None:
         """Close all connections."""
-        self._session.close()
-        self._once_session.close()
+        self._scm.close()
+        self._scm_once.close()
 
     def send(self, call: Call) -> Answer:
         """The good answer to a call. Raises: the class that contract 4 and RULES E2 say."""
@@ -194,7 +195,7 @@ class Calls:
     def _exchange(self, call: Call, login: Mapping[str, str], ends: float) -> requests.Response:
         """Send one request and read the head of its answer. Raises: TransientError, SetupError, or AmbiguousError for what is sent once."""
         self._keep_pace()
-        headers = {"Accept": call.accept}
+        headers = {**login, "Accept": call.accept}
         if call.body is not None:
             headers["Content-Type"] = "application/json;charset=UTF-8"
         if call.repeat is Repeat.NEVER:
@@ -205,10 +206,9 @@ class Calls:
         with self._lock:
             self.count += 1
         try:
-            return (self._once_session if call.repeat is Repeat.NEVER else self._session).request(
-                call.method, self.credentials.base_url + call.path, params=call.query, headers=headers, auth=HeaderAuth(login),
-                data=None if call.body is None else json.dumps(call.body).encode(),
-                timeout=(min(connect, left), min(read, left)), allow_redirects=False, stream=True,
+            return (self._scm_once if call.repeat is Repeat.NEVER else self._scm).send(
+                call.method, call.path, query=call.query, headers=headers, body=None if call.body is None else json.dumps(call.body).encode(),
+                timeout=(min(connect, left), min(read, left)),
             )
         except ON_THE_WAY as error:
             told = trouble(error, self.host)

@@ -11,7 +11,7 @@ from tasks.adapters.scm.connections import ON_THE_WAY, trouble
 from tasks.adapters.scm.credentials import OAuth2Client
 from tasks.adapters.scm.failures import TRY_AGAIN
 from tasks.adapters.scm.values import Unreadable, integer, text
-from tasks.adapters.scm.wire import Answer, HeaderAuth, whole
+from tasks.adapters.scm.wire import Answer, NoAuth, whole
 
 RENEWED_BEFORE_END = 60.0
 LIFETIME_WHEN_UNSAID = 300.0
@@ -54,7 +54,7 @@ class Tokens:
         form = {"grant_type": "client_credentials", "client_id": self._client.client_id, "client_secret": self._client.client_secret}
         try:
             with self._session.request(
-                "POST", self._client.token_url, data=form, headers={"Accept": "application/json"}, auth=HeaderAuth({}),
+                "POST", self._client.token_url, data=form, headers={"Accept": "application/json"}, auth=NoAuth(),
                 timeout=self._timeout, allow_redirects=False, stream=True,
             ) as response:
                 answer = whole(response, host, clock=self._clock, seconds=sum(self._timeout))

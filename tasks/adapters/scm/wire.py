@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cached_property
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlencode
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -70,18 +72,16 @@ class Answer:
         return found if found is not None and found >= 0 else None
 
 
-class HeaderAuth(AuthBase):
-    """Puts the login's headers on a request; being an `auth`, it also keeps requests from looking into a .netrc file."""
-
-    def __init__(self, headers: Mapping[str, str]) -> None:
-        self._headers = headers
+class NoAuth(AuthBase):
+    """Being an `auth`, it keeps requests from looking into a .netrc file."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        for name, value in self._headers.items():
-            # http.client writes Latin-1; what does not fit goes as UTF-8.
-            encoded = value if value.isascii() else value.encode("latin-1" if _fits_latin_1(value) else "utf-8")
-            request.headers[name] = encoded  # type: ignore[assignment]  # bytes are allowed; the stubs do not know
         return request
+
+
+def _encoded(value: str) -> str | bytes:
+    """http.client writes Latin-1; what does not fit goes as UTF-8."""
+    return value if value.isascii() else value.encode("latin-1" if _fits_latin_1(value) else "utf-8")
 
 
 def _fits_latin_1(value: str) -> bool:
@@ -122,6 +122,41 @@ def session(pool: int, certificate: ClientCertificate | None = None) -> requests
     made.headers.clear()
     made.headers.update({"User-Agent": "certflow", "Accept-Encoding": "gzip, deflate"})
     return made
+
+
+class Address:
+    """SCM's address, spoken to by requests' own transport over kept connections; many threads may use it.
+
+    What a session finds out anew for each call (proxies, the CA bundle, the form of the address) is found out once: it costs as much
+    processor time as the call itself. Cookies, redirects and .netrc files mean nothing here.
+    """
+
+    def __init__(self, base_url: str, session: requests.Session) -> None:
+        self._base_url, self._session = base_url, session
+
+    def send(
+        self, method: str, path: str, *, headers: Mapping[str, str], timeout: tuple[float, float], query: Mapping[str, str | int] | None = None,
+        body: bytes | None = None,
+    ) -> requests.Response:
+        """The head of the answer to one request; its body is unread. Raises: what `trouble` understands."""
+        base, adapter, environment = self._known
+        request = requests.PreparedRequest()
+        request.method, request.url, request.body, request.hooks = method, f"{base}{path}{'?' * bool(query)}{urlencode(query or {})}", body, {}
+        request.prepare_headers({**self._session.headers, **{name: _encoded(value) for name, value in headers.items()}})
+        if body is not None:
+            request.headers["Content-Length"] = str(len(body))
+        return adapter.send(request, timeout=timeout, **environment)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
+    @cached_property
+    def _known(self) -> tuple[str, HTTPAdapter, dict[str, Any]]:
+        address = requests.Request("GET", self._base_url).prepare().url or self._base_url
+        adapter = self._session.get_adapter(address)
+        assert isinstance(adapter, HTTPAdapter)  # noqa: S101 - it was mounted by `session`
+        return address.rstrip("/"), adapter, dict(self._session.merge_environment_settings(address, {}, True, None, None))
 
 
 def _context(certificate: ClientCertificate) -> ssl.SSLContext:
