@@ -1,6 +1,7 @@
 """renew_or_reissue with action renew, against the sandbox: one successor, a new key, the same live entry."""
 
 import base64
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -11,6 +12,7 @@ from flows.renew_or_reissue import renew_or_reissue
 from models.errors import BatchError, InputError
 from models.orders import CertificateOrder, OrderEvent, Submission
 from tasks import services, settling
+from tasks.adapters.scm import ScmClient
 from tasks.settling import decide
 
 
@@ -210,6 +212,25 @@ def test_a_name_that_fits_several_orders_is_refused_with_the_candidates(synced) 
     with pytest.raises(InputError) as refused:
         renew_or_reissue.fn("renew", [one["common_name"]])
     assert all(str(id_) in str(refused.value) for id_ in (one["ssl_id"], other))
+
+
+def test_what_was_renewed_here_while_scm_was_asked_is_not_taken_for_somebody_elses(aged, monkeypatch) -> None:
+    """RULES E5, E6: SCM's details may show a renewal that another run wrote down after this one had looked."""
+    world = aged("overtaken.example.com")
+    old = str(next(row.id for row in world.rows(CertificateOrder) if row.live_name))
+    faster: list[Any] = []
+    details = ScmClient.details
+
+    def overtaken(scm: ScmClient, ssl_id: int) -> Any:
+        if not faster:
+            faster.append(None)
+            faster[0] = renew_or_reissue.fn("renew", [old], request_id="the faster one")
+        return details(scm, ssl_id)
+
+    monkeypatch.setattr(ScmClient, "details", overtaken)
+    slower = renew_or_reissue.fn("renew", [old], request_id="the slower one")
+    assert slower.orders[0].order_id == faster[0].orders[0].order_id
+    assert len(world.at_scm("overtaken.example.com")) == 2
 
 
 def test_two_renewals_at_once_make_one_successor_and_one_says_so(aged, at_once) -> None:
