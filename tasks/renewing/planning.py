@@ -126,7 +126,8 @@ def _decide(
     if scm is None:
         return Written(action=wish.does, predecessor=order)
     if why := _why_not_at_scm(svc, scm, wish, facts):
-        if found := _under_way(svc, wish, request_id, _facts(svc, wish, [order.id])[order.id]):    # what SCM shows already may be ours
+        now = _facts(svc, wish, [order.id]).get(order.id, facts)
+        if found := _under_way(svc, wish, request_id, now):    # what SCM shows already may be ours
             return found
         if wish.by_itself:
             return OrderResult(order_id=order.id, ssl_id=order.ssl_id, reason=why)

@@ -173,7 +173,7 @@ def test_a_run_whose_process_was_killed_is_marked_as_crashed_within_two_minutes(
     process.send_signal(signal.SIGKILL)
     process.wait(timeout=10)
     process.stdout.close()
-    ended = up.wait_for_end(runs[0]["id"], seconds=300)
+    ended = up.wait_for_end(runs[0]["id"], seconds=120)
     assert ended["state"]["type"] == "CRASHED"
     assert "no sign of life" in ended["state"]["message"]
 
