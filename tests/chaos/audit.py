@@ -10,6 +10,7 @@ from uuid import UUID
 
 import jks
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_private_key, load_pem_private_key, pkcs12
 from ledger import Line
@@ -223,7 +224,7 @@ def _together(entry: dict[str, Any], name: str) -> Iterator[str]:
     chain = x509.load_pem_x509_certificates(entry["chain"].encode())
     try:
         certificate.verify_directly_issued_by(chain[0])
-    except Exception as error:
+    except (InvalidSignature, ValueError, TypeError) as error:
         yield f"its chain does not fit: {error!r}"
     if entry["fullchain"] != entry["certificate"] + entry["chain"]:
         yield "its fullchain is something else"

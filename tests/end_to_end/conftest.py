@@ -244,8 +244,9 @@ class Browser:
 
     def _click(self, element: str, what: str) -> None:
         """With the mouse, in the middle of what a person sees; what something else covers, or what still moves, is waited for."""
-        before, now = None, self._where(element, what)
+        before, now, deadline = None, self._where(element, what), time.monotonic() + self.seconds
         while not now or now != before:
+            assert time.monotonic() < deadline, f"{what} does not stand still"
             time.sleep(0.1)
             before, now = now, self._where(element, what)
         x, y = now

@@ -127,8 +127,8 @@ def session(pool: int, certificate: ClientCertificate | None = None) -> requests
 class Address:
     """SCM's address, spoken to by requests' own transport over kept connections; many threads may use it.
 
-    What a session finds out anew for each call (proxies, the CA bundle, the form of the address) is found out once: it costs as much
-    processor time as the call itself. Cookies, redirects and .netrc files mean nothing here.
+    What a session finds out anew for each call (proxies, the CA bundle, the form of the address) is found out once: it costs
+    nearly as much processor time as the call itself. Cookies, redirects and .netrc files mean nothing here.
     """
 
     def __init__(self, base_url: str, session: requests.Session) -> None:
