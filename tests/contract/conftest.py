@@ -42,7 +42,7 @@ def pretend_vault() -> Iterator[VaultServer]:
     thread.start()
     yield VaultServer(f"http://127.0.0.1:{listening.getsockname()[1]}", PRETEND_TOKEN)
     server.should_exit = True
-    thread.join(timeout=30)
+    thread.join(timeout=120)
     listening.close()
 
 
@@ -177,7 +177,7 @@ def _neighbour(before: str, tls: ssl.SSLContext | None) -> Iterator[Neighbour]:
         do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - the library's names
 
         def _pass_on(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
-            upstream = http.client.HTTPConnection(urlsplit(before).netloc, timeout=30)
+            upstream = http.client.HTTPConnection(urlsplit(before).netloc, timeout=120)
             try:
                 upstream.request(self.command, self.path, body, dict(self.headers))
                 answer = upstream.getresponse()
@@ -217,4 +217,4 @@ def _neighbour(before: str, tls: ssl.SSLContext | None) -> Iterator[Neighbour]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(timeout=10)
+        thread.join(timeout=60)

@@ -35,7 +35,7 @@ def connect(env: dict[str, str]) -> Connect:
     def run(*arguments: str, data: object = DATA) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-m", "deployments", "connect", *arguments], input=data if isinstance(data, str) else json.dumps(data),
-            cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=60,
+            cwd=ROOT, env=env, capture_output=True, text=True, check=False, timeout=180,
         )
 
     return run
@@ -47,7 +47,7 @@ def stored(pretend_vault: Any, prefix: str) -> Callable[[str], dict[str, Any]]:
 
     def read(account: str) -> dict[str, Any]:
         answer = requests.get(
-            f"{pretend_vault.address}/v1/secret/data/{prefix}/accounts/{account}", headers={"X-Vault-Token": pretend_vault.token}, timeout=10)
+            f"{pretend_vault.address}/v1/secret/data/{prefix}/accounts/{account}", headers={"X-Vault-Token": pretend_vault.token}, timeout=60)
         return dict(answer.json().get("data") or {})
 
     return read
@@ -128,7 +128,7 @@ def test_a_person_is_asked_and_the_password_is_not_shown(env: dict[str, str], st
         except OSError:    # how Linux tells that the other end is closed
             pass
         os.close(person)
-        assert process.wait(timeout=30) == 0, shown
+        assert process.wait(timeout=120) == 0, shown
     assert b"s3cret" not in shown
     assert stored("default")["data"] == {
         "base_url": "https://scm.example.com/api", "customer_uri": "acme", "login": "api", "password": "s3cret-Value",

@@ -32,7 +32,7 @@ def test_an_operator_connects_and_replaces_an_account(real_vault: Any, root: Vau
         data = {"base_url": "http://127.0.0.1:9/customer/acme", "login": "api", "password": password}
         done = subprocess.run(
             [sys.executable, "-m", "deployments", "connect", "default", "--from", "-", "--no-proof", *more], input=json.dumps(data), cwd=ROOT,
-            env=env, capture_output=True, text=True, check=False, timeout=60)
+            env=env, capture_output=True, text=True, check=False, timeout=180)
         assert (done.returncode, done.stderr) == (0, "")
     entry = root.read("accounts/default")
     assert entry is not None

@@ -57,7 +57,7 @@ def test_of_two_writers_at_once_one_wins_and_the_other_is_told(vault: Vault) -> 
     rounds, both = 20, Barrier(2)
 
     def write(who: str, version: int) -> str | None:
-        both.wait(timeout=30)
+        both.wait(timeout=120)
         try:
             vault.write(LIVE, {"who": who}, cas=version)
         except ConflictError:

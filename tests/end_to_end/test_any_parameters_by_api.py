@@ -37,7 +37,7 @@ def drawn(chance: random.Random) -> tuple[str, dict[str, Any]]:
 
 def asked_again(url: str, body: Any) -> requests.Response:
     """Prefect's 503, its SQLite being locked, is asked again, as Prefect's own client does."""
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + 180
     while (answer := requests.post(url, json=body, timeout=60)).status_code == 503 and time.monotonic() < ends:
         time.sleep(0.5)
     return answer

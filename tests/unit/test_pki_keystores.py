@@ -44,7 +44,7 @@ def program(name: str, word: str) -> str:
 
 
 def run(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "LC_ALL": "C"})
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=False, env={**os.environ, "LC_ALL": "C"})
     assert done.returncode == 0, done.stderr + done.stdout
     return done.stdout + done.stderr
 

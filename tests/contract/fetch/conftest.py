@@ -154,4 +154,4 @@ def typed(consumer: dict[str, str], folder: Path) -> Iterator[Callable[..., "sub
     for process in started:
         if process.poll() is None:
             process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=120)

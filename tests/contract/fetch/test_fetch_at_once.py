@@ -118,7 +118,7 @@ def test_a_reader_gets_key_and_certificate_of_one_version_while_they_change(live
             assert fetch() == 0
     finally:
         ended.set()
-        reader.join(timeout=30)
+        reader.join(timeout=120)
     assert wrong == []
     assert set(seen) == {0, 1}
 
@@ -157,6 +157,6 @@ def test_one_that_waited_does_not_bring_an_older_version_back(live, typed, fetch
         process = typed()
         assert "waiting for another fetch" in process.stdout.readline()
         live.serve(newest := live.issue())
-    _, error = process.communicate(timeout=60)
+    _, error = process.communicate(timeout=180)
     assert (process.returncode, error) == (0, "")
     assert live.seen(folder) == live.files(newest)

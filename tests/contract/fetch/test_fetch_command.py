@@ -210,7 +210,7 @@ def test_a_disk_that_takes_no_more_leaves_the_old_files(live, typed, fetch, fold
     fetch()
     live.serve(new := live.issue())
     process = typed(before=("/bin/sh", "-c", 'ulimit -f 1; exec "$@"', "sh"))
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=180)
     assert process.returncode == 1
     assert "cannot be brought up to date (File too large)" in said
     assert live.seen(folder) == live.files(old)
@@ -223,7 +223,7 @@ def test_it_needs_neither_a_database_nor_prefect(live, typed, folder, tmp_path: 
     """The host has Vault and a folder; the address of the database in its environment leads nowhere."""
     live.serve(entry := live.issue())
     process = typed(more={"PREFECT_API_URL": "http://127.0.0.1:9/api"})
-    assert process.communicate(timeout=60)[1] == ""
+    assert process.communicate(timeout=180)[1] == ""
     assert process.returncode == 0
     assert live.seen(folder) == live.files(entry)
     assert list((tmp_path / "home").iterdir()) == []
@@ -258,7 +258,7 @@ def test_the_readers_policy_suffices(live, typed, folder, real_vault, reader, ne
         role, secret = real_vault.new_role(f"fetch-{policy}", policy)
         words = {"VAULT_TOKEN": "", "VAULT_ROLE_ID": role, "VAULT_SECRET_ID": secret}
     process = typed(more={"VAULT_ADDR": real_vault.address, **words})
-    assert process.communicate(timeout=60)[1] == ""
+    assert process.communicate(timeout=180)[1] == ""
     assert process.returncode == 0
     assert live.seen(folder) == live.files(entry)
 
@@ -268,7 +268,7 @@ def test_a_name_that_the_policy_does_not_allow_is_a_sentence(typed, folder, real
     """It names the policy that a consumer needs."""
     real_vault.policy(f"other-{prefix}", f'path "secret/data/{prefix}/live/other.example.com" {{ capabilities = ["read"] }}')
     process = typed(more={"VAULT_ADDR": real_vault.address, "VAULT_TOKEN": real_vault.new_token(f"other-{prefix}")})
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=180)
     assert process.returncode == 1
     assert "reader.hcl" in said
     assert len(said.strip().splitlines()) == 1

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 UNIVERSITY, MULTI_DOMAIN = 3100, 5201
-ISSUED_SECONDS = 20
+ISSUED_SECONDS = 120
 
 
 class Speaker:

@@ -73,7 +73,7 @@ def test_what_does_not_exist_cannot_be_changed(sandbox: Any) -> None:
         ("orders/41001", {"status": "Lost"}), ("orders/41001", {"id": 5}), ("reference/planets/1", {}),
         ("reference/profiles/5201", {"colour": 1}),
     ):
-        assert requests.put(f"{base}/{path}", json=body, timeout=10).status_code == 400, path
+        assert requests.put(f"{base}/{path}", json=body, timeout=60).status_code == 400, path
 
 
 def test_reference_data_can_be_changed_added_and_removed(sandbox: Any, scm: Any) -> None:
@@ -113,7 +113,7 @@ def test_many_orders_at_once_are_all_kept_apart(sandbox: Any, scm: Any, body: Ca
     wishes = [body(f"many{place}.example.com") for place in range(40)]
 
     def enroll(wish: dict[str, Any]) -> int:
-        return int(requests.post(f"{scm.base}/ssl/v1/enroll", json=wish, headers=login, timeout=30).json()["sslId"])
+        return int(requests.post(f"{scm.base}/ssl/v1/enroll", json=wish, headers=login, timeout=120).json()["sslId"])
 
     with ThreadPoolExecutor(8) as pool:
         numbers = list(pool.map(enroll, wishes))

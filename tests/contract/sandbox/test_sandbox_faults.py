@@ -104,13 +104,13 @@ def test_delay_and_latency_hold_up_one_call_and_not_the_others(sandbox: Any, scm
     began = time.monotonic()
     assert scm.call("GET", "/ssl/v1/types").status_code == 200
     assert time.monotonic() - began >= 0.5
-    sandbox.settings(latency=0.3)
+    sandbox.settings(latency=2)
     began = time.monotonic()
     assert scm.call("GET", "/ssl/v1/types").status_code == 200
-    assert time.monotonic() - began >= 0.3
+    assert time.monotonic() - began >= 2
     began = time.monotonic()
     sandbox.control("GET", "settings")
-    assert time.monotonic() - began < 0.3
+    assert time.monotonic() - began < 2
 
 
 def test_a_slow_body_is_whole_in_the_end(sandbox: Any, scm: Any) -> None:

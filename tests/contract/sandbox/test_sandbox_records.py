@@ -87,7 +87,7 @@ def test_a_file_of_certificates_is_imported_and_each_can_be_deleted(sandbox: Any
         archive.writestr("readme.txt", "no certificate")
 
     def send(content: bytes) -> requests.Response:
-        return scm.http.post(f"{scm.base}/ssl/v1/import?orgId=3100", files={"file": ("all.zip", content, "application/zip")}, timeout=30)
+        return scm.http.post(f"{scm.base}/ssl/v1/import?orgId=3100", files={"file": ("all.zip", content, "application/zip")}, timeout=120)
 
     answer = send(packed.getvalue()).json()
     assert answer["processedCount"] == 3

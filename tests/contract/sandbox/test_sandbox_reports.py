@@ -196,5 +196,5 @@ def test_a_report_is_sent_as_it_is_made(sandbox_process: Any) -> None:
     headers = {"login": account["login"], "password": account["password"], "customerUri": account["customer_uri"]}
     with requests.post(f"{line['scm']}/report/v1/ssl-certificates", headers=headers, json={}, timeout=30, stream=True) as report:
         assert report.raw.read(100)
-        assert requests.get(f"{line['scm']}/ssl/v1?size=1", headers=headers, timeout=5).status_code == 200
+        assert requests.get(f"{line['scm']}/ssl/v1?size=1", headers=headers, timeout=60).status_code == 200
         assert b'"reports":' not in report.raw.read(100)

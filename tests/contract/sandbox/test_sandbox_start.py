@@ -30,7 +30,7 @@ class Program:
         """Seconds that it took, and what it printed."""
         began = time.monotonic()
         self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=30)
+        out, err = self.process.communicate(timeout=120)
         return time.monotonic() - began, out, err
 
 
@@ -60,7 +60,7 @@ def test_it_prints_one_line_that_says_all(program: Callable[..., Program]) -> No
     assert set(line["account"]) == {"login", "password", "customer_uri"}
     assert set(line["client"]) == {"client_id", "client_secret", "token_url"}
     assert line["pid"] == started.process.pid
-    assert requests.get(f"{line['vault']}/v1/sys/health", timeout=10).status_code == 200
+    assert requests.get(f"{line['vault']}/v1/sys/health", timeout=60).status_code == 200
     _, out, err = started.end()
     assert out == ""
     assert "not for production" in err
@@ -75,8 +75,8 @@ def test_it_ends_at_once_although_connections_are_open(program: Callable[..., Pr
     assert folder.is_dir()
     with socket.create_connection((host, int(port))), socket.create_connection((host, int(port))) as busy:
         busy.sendall(b"GET /api/ssl/v1 HTTP/1.1\r\nHost: sandbox\r\n\r\n")
-        deadline = time.monotonic() + 10
-        while not requests.get(f"http://{host}:{port}/_control/calls", timeout=10).json():
+        deadline = time.monotonic() + 60
+        while not requests.get(f"http://{host}:{port}/_control/calls", timeout=60).json():
             assert time.monotonic() < deadline
         seconds, _, err = started.end(number)
     assert seconds < 2
@@ -100,7 +100,7 @@ def test_a_port_that_is_taken_is_a_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = subprocess.run(
             [sys.executable, "-m", "deployments.sandbox", "--orders", "1", "--vault-port", str(taken.getsockname()[1])],
-            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+            cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 1
     assert "cannot be used" in done.stderr
     assert "Traceback" not in done.stderr
@@ -111,7 +111,7 @@ def test_a_fault_that_does_not_exist_is_refused_at_the_start() -> None:
     for fault in ('{"kind": "gremlin"}', '{"kind": "lost", "route": "nowhere"}', '{"kind": "lost", "rout": "enroll"}', "{", '["kind"]'):
         done = subprocess.run(
             [sys.executable, "-m", "deployments.sandbox", "--fault", fault],
-            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+            cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
         assert done.returncode == 2, fault
         assert "--fault" in done.stderr
         assert "Traceback" not in done.stderr
@@ -125,19 +125,21 @@ def test_options_set_the_state_at_the_start(program: Callable[..., Program]) -> 
     headers = {"login": account["login"], "password": account["password"], "customerUri": account["customer_uri"]}
     scm = started.line["scm"]
     for _ in range(2):
-        assert requests.get(f"{scm}/ssl/v1/types", headers=headers, timeout=10).status_code == 503
-        fields = requests.get(f"{scm}/ssl/v1/customFields", headers=headers, timeout=10).json()
+        assert requests.get(f"{scm}/ssl/v1/types", headers=headers, timeout=60).status_code == 503
+        fields = requests.get(f"{scm}/ssl/v1/customFields", headers=headers, timeout=60).json()
         assert [one["name"] for one in fields if one["mandatory"]] == ["Ticket"]
-        assert "validationStatus" not in requests.get(f"{scm}/domain/v1/6001", headers=headers, timeout=10).json()
-        assert requests.post(f"{scm.removesuffix('/api')}/_control/reset", timeout=10).ok
+        assert "validationStatus" not in requests.get(f"{scm}/domain/v1/6001", headers=headers, timeout=60).json()
+        assert requests.post(f"{scm.removesuffix('/api')}/_control/reset", timeout=60).ok
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_orders_are_ready_in_ten_seconds_and_reported_in_three(program: Callable[..., Program]) -> None:
+def test_a_hundred_thousand_orders_are_ready_in_ten_seconds_and_reported_in_three(
+    program: Callable[..., Program], on_this_machine: Callable[[float], float],
+) -> None:
     """DESIGN 5: big accounts are read by report"""
     began = time.monotonic()
     started = program("--orders", "100000")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < on_this_machine(10)
     account = started.line["account"]
     headers = {"login": account["login"], "password": account["password"], "customerUri": account["customer_uri"]}
     began = time.monotonic()
@@ -145,4 +147,4 @@ def test_a_hundred_thousand_orders_are_ready_in_ten_seconds_and_reported_in_thre
         rows = sum(part.count(b'"commonName":') for part in answer.iter_content(None))
     seconds = time.monotonic() - began
     assert rows == 100_000
-    assert seconds < 3
+    assert seconds < on_this_machine(3)

@@ -37,7 +37,7 @@ class Wire:
         for one in self._open:
             with contextlib.suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)    # wakes the thread
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=60)
         for one in (*self._open, self._listening):
             one.close()
 

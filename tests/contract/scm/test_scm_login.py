@@ -106,7 +106,7 @@ def test_many_threads_send_a_wrong_password_once() -> None:
     start = threading.Barrier(8)
 
     def ask(_: int) -> type[BaseException] | None:
-        start.wait(timeout=10)
+        start.wait(timeout=60)
         try:
             scm.details(7)
         except CertflowError as error:

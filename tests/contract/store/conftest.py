@@ -138,7 +138,7 @@ def at_once() -> Callable[..., list[Any]]:
         barrier = threading.Barrier(len(given))
 
         def one(argument: Any) -> Any:
-            barrier.wait(timeout=30)
+            barrier.wait(timeout=120)
             try:
                 return act(argument)
             except CertflowError as error:

@@ -188,7 +188,7 @@ def test_two_that_wait_for_each_other_get_a_transient_error(postgres: Any, openi
     def cross(names: tuple[str, str]) -> str:
         with store.transaction() as session:
             session.get_one(AccountState, names[0], with_for_update=True)
-            both_hold_one.wait(timeout=30)
+            both_hold_one.wait(timeout=120)
             session.get_one(AccountState, names[1], with_for_update=True)
         return "done"
 

@@ -89,6 +89,15 @@ class Installation:
         lines = self.up.call("POST", "/logs/filter", {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_ASC"})
         return [line["message"] for line in lines]
 
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """All events of a name that Prefect has kept."""
+        page = self.up.call("POST", "/events/filter", {"filter": {"event": {"name": [name]}}, "limit": 50})
+        found: list[dict[str, Any]] = page["events"]
+        while page["next_page"]:
+            page = self.up.call("GET", page["next_page"].removeprefix(self.up.api))
+            found += page["events"]
+        return found
+
     def retry(self, run_id: str) -> dict[str, Any]:
         """The button "Retry" of the run's page; the run when it has ended again."""
         before = self.up.call("GET", f"/flow_runs/{run_id}")["run_count"]
@@ -178,7 +187,7 @@ class Installation:
 
     def _vault(self, method: str, path: str, body: Any = None) -> Any:
         answer = requests.request(
-            method, f"{self.vault}/{path}", json=body, headers={"X-Vault-Token": self.sandbox.line["vault_token"]}, timeout=10)
+            method, f"{self.vault}/{path}", json=body, headers={"X-Vault-Token": self.sandbox.line["vault_token"]}, timeout=60)
         if answer.status_code == 404:
             return None
         assert answer.ok, f"{method} {path}: {answer.status_code}"

@@ -64,7 +64,7 @@ class World:
         except hvac.exceptions.InvalidPath:
             return []
 
-    def poll_until(self, ready: Callable[[], bool], seconds: float = 20) -> None:
+    def poll_until(self, ready: Callable[[], bool], seconds: float = 120) -> None:
         """Poll, whatever it says, until it is so."""
         deadline = datetime.now(UTC) + timedelta(seconds=seconds)
         said: object = "nothing"
@@ -263,7 +263,7 @@ def at_once() -> Callable[..., list[Any]]:
 
         def one(number: int, function: Callable[[], Any]) -> None:
             services.forget_services()
-            barrier.wait(30)
+            barrier.wait(120)
             try:
                 answers.put((number, function()))
             except CertflowError as error:
@@ -274,6 +274,6 @@ def at_once() -> Callable[..., list[Any]]:
             process.start()
         found = dict(answers.get() for _ in processes)
         for process in processes:
-            process.join(30)
+            process.join(120)
         return [found[number] for number in range(len(functions))]
     return act

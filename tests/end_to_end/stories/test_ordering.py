@@ -18,7 +18,7 @@ def statuses(sandbox, name):
 
 def deliver(world, *names):
     """Poll until these are delivered."""
-    deadline = datetime.now(UTC) + timedelta(seconds=20)
+    deadline = datetime.now(UTC) + timedelta(seconds=120)
     while datetime.now(UTC) < deadline:
         poll_orders.fn()
         if all(world.certificate_or_none(name) and world.certificate_or_none(name).delivered_at for name in names):
@@ -206,7 +206,7 @@ def test_a_certificate_that_lacks_a_name_is_held_until_a_person_accepts(synced, 
 
 
 def poll_until_fetched(world, name):
-    deadline = datetime.now(UTC) + timedelta(seconds=20)
+    deadline = datetime.now(UTC) + timedelta(seconds=120)
     while datetime.now(UTC) < deadline:
         try:
             poll_orders.fn()

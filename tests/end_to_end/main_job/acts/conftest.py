@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[4]
 WAITS = "OV Multi-Domain (approval)"
-SCRIPT_SECONDS = 60
+SCRIPT_SECONDS = 300
 
 
 @pytest.fixture(scope="session")

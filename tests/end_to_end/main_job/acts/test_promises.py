@@ -195,7 +195,7 @@ def test_promise_11_one_path_serves_the_current_set_for_ever(installation: Any, 
     assert installation.versions("due.example.com") == {1: acts["before"]["due"], 2: entry}
     assert [name for name, value in entry.items() if not value] == []
     command = [sys.executable, "-m", "deployments", "fetch", "due.example.com", str(tmp_path / "tls")]
-    subprocess.run(command, cwd=ROOT, env=installation.up.env, check=True, timeout=60)
+    subprocess.run(command, cwd=ROOT, env=installation.up.env, check=True, timeout=300)
     files = {one.name: one.read_bytes() for one in (tmp_path / "tls").iterdir() if one.is_file()}
     assert files["fullchain.pem"].decode() == entry["fullchain"]
     assert files["privkey.pem"].decode() == entry["private_key"]

@@ -104,7 +104,7 @@ class Asked:
         [row] = [row for row in rows if row["ssl_id"] == self.old]
         return len(row["old_serials"]) + (row["status"] != "Issued")
 
-    def poll(self, ready: Callable[[], bool], seconds: float = 20) -> None:
+    def poll(self, ready: Callable[[], bool], seconds: float = 120) -> None:
         """Poll this one until it is so."""
         order: UUID = self.submission().order_id
         ends, said = time.monotonic() + seconds, object()

@@ -171,7 +171,7 @@ def _said_by_fetch(installation: Any, folder: Path) -> str:
     for name, status in (("due.example.com", 0), ("gone.example.com", 1), ("nobody.example.com", 1)):
         done = subprocess.run(
             [sys.executable, "-m", "deployments", "fetch", name, str(folder / name)], cwd=ROOT, env=installation.up.env, capture_output=True,
-            text=True, check=False, timeout=60,
+            text=True, check=False, timeout=300,
         )
         assert done.returncode == status, done.stderr
         said += done.stdout + done.stderr
