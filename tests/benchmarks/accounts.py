@@ -40,9 +40,9 @@ def _clean() -> dict[str, str]:
 def measured(script: str, *arguments: str, env: Mapping[str, str]) -> Figures:
     """What a script beside this one prints, run in a process of its own."""
     done = subprocess.run(
-        [sys.executable, str(HERE / script), *arguments], env=_clean() | dict(env), cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,
-        timeout=LONGEST,
+        [sys.executable, str(HERE / script), *arguments], env=_clean() | dict(env), cwd=ROOT, capture_output=True, text=True, timeout=LONGEST,
     )
+    assert done.returncode == 0, f"{script} {' '.join(arguments)}: {done.stderr[-3000:]}"
     found: Figures = json.loads(done.stdout.splitlines()[-1])
     return found
 

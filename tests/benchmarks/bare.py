@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection
+from http.client import HTTPConnection, RemoteDisconnected
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,8 +24,13 @@ Figures = dict[str, Any]
 
 def _body(connection: HTTPConnection, method: str, path: str, given: Mapping[str, Any] | None = None) -> bytes:
     headers = LOGIN if given is None else {**LOGIN, "Content-Type": "application/json;charset=UTF-8"}
-    connection.request(method, f"{ADDRESS.path}{path}", None if given is None else json.dumps(given), headers)
-    answer = connection.getresponse()
+    sent = None if given is None else json.dumps(given)
+    try:
+        connection.request(method, f"{ADDRESS.path}{path}", sent, headers)
+        answer = connection.getresponse()
+    except RemoteDisconnected:    # it was kept, and not used for some seconds
+        connection.request(method, f"{ADDRESS.path}{path}", sent, headers)
+        answer = connection.getresponse()
     body = answer.read()
     assert answer.status == 200, f"{method} {path}: {answer.status} {body[:200]!r}"
     return body
