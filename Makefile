@@ -32,10 +32,10 @@ check: $(INSTALLED) ## ruff, mypy, import-linter, and whether the migrations agr
 	$(BIN)/alembic upgrade head && $(BIN)/alembic check
 
 bench: $(INSTALLED) ## import and poll of large accounts on a sandbox: calls, seconds, memory; some minutes
-	@$(BIN)/python tests/benchmarks/run.py
+	@PYTHONPATH=. $(BIN)/python tests/benchmarks/run.py
 
 bench-million: $(INSTALLED) ## the import of 1,000,000 orders
-	@$(BIN)/python tests/benchmarks/run.py --million
+	@PYTHONPATH=. $(BIN)/python tests/benchmarks/run.py --million
 
 KILLS ?= 1000
 DATABASE ?= sqlite

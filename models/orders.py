@@ -3,7 +3,7 @@
 Statuses are kept by value (`models.status`); what follows from other rows or the clock (superseded, expired, due) is computed.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -176,6 +176,31 @@ class Certificate(SQLModel, table=True):
     never_deliver: bool = False
     flags: list[str] = Field(default_factory=list, sa_type=json_column())
     removed_at: datetime | None = Field(default=None, sa_type=Moment)
+
+
+@dataclass(kw_only=True)
+class NewCertificate:
+    """A certificate that is not stored yet: what of `Certificate` is known then. Plain, since making a row costs as much as the check."""
+
+    order_id: UUID
+    serial_number: str
+    sha256: str
+    public_key_sha256: str
+    names: list[str]
+    issuer: str
+    key_algorithm: str
+    key_size: str
+    not_before: datetime
+    not_after: datetime
+    pem: str
+    chain_pem: str
+    fetched_at: datetime
+    submission_id: UUID | None = None
+    extended_key_usage: list[str] = field(default_factory=list)
+    held_because: str | None = None
+    never_deliver: bool = False
+    flags: list[str] = field(default_factory=list)
+    id: UUID = field(default_factory=uuid4)
 
 
 class OrderEvent(SQLModel, table=True):

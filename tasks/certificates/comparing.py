@@ -7,7 +7,7 @@ from datetime import datetime
 from models.delivery import HOLD, NEVER, Asked, Finding, IssuedFacts, findings
 from models.errors import BadCertificateError, InputError
 from models.names import live_name
-from models.orders import ORDERED, REISSUE, Certificate, CertificateOrder, Submission
+from models.orders import ORDERED, REISSUE, Certificate, CertificateOrder, NewCertificate, Submission
 from models.status import SubmissionStatus
 from tasks.adapters import pki
 
@@ -36,7 +36,7 @@ class Checked:
     """A certificate as it will be stored, whose it is, and how it differs from what was asked. `old`: a reissue is awaited, and this is not it."""
 
     order: CertificateOrder
-    new: Certificate
+    new: NewCertificate
     owner: Submission | None = None
     found: tuple[Finding, ...] = ()
     old: bool = False
@@ -47,16 +47,9 @@ def compared_with_order(asking: Asking, answer: bytes, *, now: datetime) -> Chec
     order, ours = asking.order, asking.ours
     issued, owner = _with_our_key(answer, ours)
     wanted = ours[0].public_key_sha256 if ours else None
-    reissued = owner is not None and owner.kind == REISSUE
-    before = asking.before if asking.before is not None and asking.before.sha256 != issued.sha256 else None
-    asked = Asked(
-        names=tuple(owner.names) if owner and owner.names else tuple(order.subject_alternative_names),
-        public_key_sha256=owner.public_key_sha256 if owner else wanted, term_days=None if reissued else order.term_days,
-        ends_with=before.not_after if reissued and before else None, predecessor=_facts_of(before) if before else None,
-    )
     old = _is_old(asking, issued, owner)
     ordered_here = (order.origin == ORDERED or owner is not None) and not old
-    found = findings(certificate=_facts(issued), asked=asked, now=now) if ordered_here else ()
+    found = findings(certificate=_facts(issued), asked=_asked(asking, issued, owner, wanted), now=now) if ordered_here else ()
     never = owner is None and wanted is not None and not old
     held = "; ".join(one.text for one in found if one.kind == HOLD or (one.kind == NEVER and never))
     new = _row(
@@ -64,6 +57,16 @@ def compared_with_order(asking: Asking, answer: bytes, *, now: datetime) -> Chec
         now=now,
     )
     return Checked(order=order, new=new, owner=owner, found=found, old=old)
+
+
+def _asked(asking: Asking, issued: pki.IssuedCertificate, owner: Submission | None, wanted: str | None) -> Asked:
+    order, reissued = asking.order, owner is not None and owner.kind == REISSUE
+    before = asking.before if asking.before is not None and asking.before.sha256 != issued.sha256 else None
+    return Asked(
+        names=tuple(owner.names) if owner and owner.names else tuple(order.subject_alternative_names),
+        public_key_sha256=owner.public_key_sha256 if owner else wanted, term_days=None if reissued else order.term_days,
+        ends_with=before.not_after if reissued and before else None, predecessor=_facts_of(before) if before else None,
+    )
 
 
 def unusable(asking: Asking, answer: bytes, why: BadCertificateError, *, now: datetime) -> Checked:
@@ -137,8 +140,8 @@ def _facts_of(stored: Certificate) -> IssuedFacts:
 def _row(
     order: CertificateOrder, owner: Submission | None, issued: pki.IssuedCertificate, *, held_because: str | None, never_deliver: bool,
     now: datetime, flags: Sequence[str] = (),
-) -> Certificate:
-    return Certificate(
+) -> NewCertificate:
+    return NewCertificate(
         order_id=order.id, submission_id=owner.id if owner else None, serial_number=issued.serial_number, sha256=issued.sha256,
         public_key_sha256=issued.public_key_sha256, names=list(issued.names), issuer=issued.issuer, key_algorithm=issued.key_algorithm,
         key_size=str(issued.key_size), extended_key_usage=list(issued.extended_key_usages), not_before=issued.not_before,

@@ -1,17 +1,19 @@
 """Fetch issued certificates into the repository, compare each with its order, mind the licence limit (RULES D3, D4, K6)."""
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any, TypeAlias
+from itertools import chain, islice
+from typing import TypeAlias
 from uuid import UUID
 
 from models.errors import BadCertificateError, CertflowError, ConflictError, LoginError, NotReadyError, RejectedError, SetupError
 from models.orders import REISSUE, CertificateOrder
 from tasks.adapters.scm import ScmClient
-from tasks.adapters.store import certificates, orders, renewals, submissions
+from tasks.adapters.store import Session, certificates, fetched, orders, renewals, submissions
 from tasks.adapters.store.certificates import Kept
 from tasks.adapters.store.rows import event
 from tasks.certificates.comparing import Asking, Checked, compared_with_order, take_over, unusable
@@ -19,10 +21,17 @@ from tasks.retry import step
 from tasks.runs import Progress, log, this_run
 from tasks.services import Services, open_services
 
-BATCH = 1000
-STORED_TOGETHER = 25
-COLLECTED_AHEAD = 50
+BATCH = 2500
+"""Orders that one task handles: at ten times the latency of a near server still some minutes only."""
+
+PAGE = 500
+STORED_TOGETHER = 100
+COLLECTED_AHEAD = 200
 """Certificates. A process that is killed asks again for at most those that it had not stored."""
+
+TURN_SECONDS = 0.0005
+"""So long a thread that checks may keep those from working that talk to SCM. Python's own 5 ms cost each call several times that: an answer
+waits for its turn at each step on its way."""
 
 Answered: TypeAlias = tuple[CertificateOrder, bytes | CertflowError]
 
@@ -65,34 +74,65 @@ def fetch(account: str, after: int = 0, order_ids: Sequence[UUID] | None = None)
     While the licence limit leaves no room, orders wait without a call. One certificate that fails stops no other.
     """
     with open_services() as svc:
-        with svc.store.reading() as session:
-            rows = certificates.not_fetched(session, account, after=after, most=BATCH, order_ids=order_ids)
-        if not rows:
-            return Fetched(), 0
-        result = Fetched()
-        allowed, waiting = _within(svc, rows)
-        _mark_waiting(svc, {row.id: _no_room(svc) for row in waiting})
-        result.waiting += len(waiting)
-        if allowed:
-            with svc.scm(account) as scm, ThreadPoolExecutor(svc.settings.scm_concurrency) as pool:
-                answers = _ahead(pool, lambda row: (row, _collected(scm, row)), allowed)
+        batch = _Batch(svc, account, after, order_ids)
+        rows = iter(batch)
+        if (first := next(rows, None)) is not None:
+            with svc.scm(account) as scm, ThreadPoolExecutor(svc.settings.scm_concurrency) as pool, _short_turns():
+                answers = _ahead(pool, lambda row: (row, _collected(scm, row)), chain([first], rows))
                 while some := list(islice(answers, STORED_TOGETHER)):
-                    _take(svc, some, result)
-        last = rows[-1].ssl_id
-        return result, last if last is not None and len(rows) == BATCH else 0
+                    _take(svc, some, batch.result)
+                    batch.on_the_way -= len(some)
+        return batch.result, batch.after if batch.more else 0
 
 
-def _within(svc: Services, rows: Sequence[CertificateOrder]) -> tuple[list[CertificateOrder], list[CertificateOrder]]:
-    """Who may be fetched: successors and reissues always, since they take a place that is counted (RULES D4); others while there is room."""
-    limit, now = svc.settings.certificate_limit, svc.clock()
-    if limit is None:
-        return list(rows), []
-    with svc.store.reading() as session:
-        placed = certificates.taking_a_place(session, rows, now=now)
-        others = [row for row in rows if row.id not in placed]
-        room = certificates.room(session, len(others), limit=limit, now=now)
-    waiting = {row.id for row in others[room:]}
-    return [row for row in rows if row.id not in waiting], others[room:]
+class _Batch:
+    """The orders of a batch that may be fetched, page by page, so that SCM is asked for some while the next are read.
+
+    Those that the licence limit does not allow are marked on the way. `on_the_way` counts what was handed out and is not stored yet.
+    """
+
+    def __init__(self, svc: Services, account: str, after: int, order_ids: Sequence[UUID] | None) -> None:
+        self.svc, self.account, self.after, self.order_ids = svc, account, after, order_ids
+        self.result = Fetched()
+        self.on_the_way = 0
+        self.more = True
+
+    def __iter__(self) -> Iterator[CertificateOrder]:
+        for _page in range(BATCH // PAGE):
+            with self.svc.store.reading() as session:
+                rows = certificates.not_fetched(session, self.account, after=self.after, most=PAGE, order_ids=self.order_ids)
+            self.after = max((row.ssl_id or 0 for row in rows), default=0)
+            self.more = len(rows) == PAGE
+            allowed, waiting = self._within(rows)
+            _mark_waiting(self.svc, {row.id: _no_room(self.svc) for row in waiting})
+            self.result.waiting += len(waiting)
+            self.on_the_way += len(allowed)
+            yield from allowed
+            if not self.more:
+                return
+
+    def _within(self, rows: Sequence[CertificateOrder]) -> tuple[list[CertificateOrder], list[CertificateOrder]]:
+        """Who may be fetched: successors and reissues always, since they take a place that is counted (RULES D4); others while there is room."""
+        limit, now = self.svc.settings.certificate_limit, self.svc.clock()
+        if limit is None:
+            return list(rows), []
+        with self.svc.store.reading() as session:
+            placed = certificates.taking_a_place(session, rows, now=now)
+            others = [row for row in rows if row.id not in placed]
+            room = certificates.room(session, len(others) + self.on_the_way, limit=limit, now=now) - self.on_the_way
+        waits = others[max(room, 0):]
+        waiting = {row.id for row in waits}
+        return [row for row in rows if row.id not in waiting], waits
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(TURN_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def _no_room(svc: Services) -> str:
@@ -175,33 +215,41 @@ def _store(svc: Services, checked: Sequence[Checked], result: Fetched) -> None:
 def _stored_together(svc: Services, checked: Sequence[Checked]) -> list[Kept]:
     """Certificates, their orders and what happened, in one transaction with the count of licences (RULES D4)."""
     now, run = svc.clock(), this_run()
-    events: list[dict[str, Any]] = []
     with svc.store.transaction() as session:
+        before = fetched.facts(session, [one.order.id for one in checked])
+        if len(before) < len(checked):
+            raise ConflictError("an import has given the order its old id back: the next import or poll fetches it")
         kept = certificates.add(session, [one.new for one in checked], limit=svc.settings.certificate_limit, now=now)
-        rows = orders.by_ids(session, [one.order.id for one in checked])
-        for one, what in zip(checked, kept, strict=True):
-            if (row := rows.get(one.order.id)) is None:
-                raise ConflictError("an import has given the order its old id back: the next import or poll fetches it")
-            new = one.new
-            if what is Kept.NO_ROOM:
-                row.waiting_because = _no_room(svc)
-                continue
-            if one.old:
-                row.waiting_because = f"SCM took the reissue and still hands out the certificate before it (serial number {new.serial_number})"
-                continue
-            row.waiting_because, row.serial_number = new.held_because, new.serial_number
-            row.issued_at, row.expires_at = row.issued_at or new.not_before, row.expires_at or new.not_after
-            take_over(row, one)
-            if what is Kept.ADDED:
-                said = "; ".join((f"serial {new.serial_number}", *(finding.text for finding in one.found)))
-                events.append(event(row.id, "fetched", said, now=now, run=run))
-        orders.record_events(session, events)
+        after = {one.order.id: _after(svc, one, what, before[one.order.id]) for one, what in zip(checked, kept, strict=True)}
+        fetched.write(session, {id_: facts for id_, facts in after.items() if facts != before[id_]})
+        _take_over(session, [one for one, what in zip(checked, kept, strict=True) if what is not Kept.NO_ROOM and not one.old])
+        orders.record_events(session, [
+            event(one.order.id, "fetched", "; ".join((f"serial {one.new.serial_number}", *(found.text for found in one.found))), now=now, run=run)
+            for one, what in zip(checked, kept, strict=True) if what is Kept.ADDED and not one.old
+        ])
     return kept
 
 
+def _after(svc: Services, one: Checked, what: Kept, before: fetched.Facts) -> fetched.Facts:
+    """What the order says of its certificate from now on."""
+    new = one.new
+    if what is Kept.NO_ROOM:
+        return before._replace(waiting_because=_no_room(svc))
+    if one.old:
+        return before._replace(
+            waiting_because=f"SCM took the reissue and still hands out the certificate before it (serial number {new.serial_number})")
+    return fetched.Facts(new.held_because, new.serial_number, before.issued_at or new.not_before, before.expires_at or new.not_after)
+
+
+def _take_over(session: Session, checked: Sequence[Checked]) -> None:
+    """Reissues change more of their orders."""
+    reissued = [one for one in checked if one.owner is not None and one.owner.kind == REISSUE]
+    rows = orders.by_ids(session, [one.order.id for one in reissued]) if reissued else {}
+    for one in reissued:
+        take_over(rows[one.order.id], one)
+
+
 def _mark_waiting(svc: Services, because: Mapping[UUID, str]) -> None:
-    if not because:
-        return
-    with svc.store.transaction() as session:
-        for id_, row in orders.by_ids(session, because).items():
-            row.waiting_because = because[id_]
+    if because:
+        with svc.store.transaction() as session:
+            fetched.mark_waiting(session, because)

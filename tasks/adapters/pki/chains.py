@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, SignatureAlgorithmOID
 
 from models.errors import BadCertificateError
 from tasks.adapters.pki.keys import UNREADABLE, algorithm_and_size, public_key_sha256
-from tasks.adapters.pki.reading import read_certificates
+from tasks.adapters.pki.reading import REMEMBERED, read_certificates
 
 _USAGE_WORDS = {
     ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
@@ -63,6 +64,64 @@ class IssuedCertificate:
         return self.pem + self.chain_pem
 
 
+class _Link:
+    """A certificate of an answer, with what chains are made of. Each part is read when it is first looked at, and once."""
+
+    def __init__(self, certificate: x509.Certificate) -> None:
+        self.certificate = certificate
+        self.begins, self.ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+
+    @cached_property
+    def subject(self) -> x509.Name:
+        return self.certificate.subject
+
+    @cached_property
+    def issuer(self) -> x509.Name:
+        return self.certificate.issuer
+
+    @cached_property
+    def who(self) -> str:
+        return self.subject.rfc4514_string()
+
+    @cached_property
+    def key(self) -> PublicKeyTypes:
+        return self.certificate.public_key()
+
+    @cached_property
+    def key_sha256(self) -> str:
+        return public_key_sha256(self.key)
+
+    @cached_property
+    def sha256(self) -> str:
+        return self.certificate.fingerprint(hashes.SHA256()).hex()
+
+    @cached_property
+    def pem(self) -> str:
+        return self.certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
+
+    @cached_property
+    def is_ca(self) -> bool | None:
+        """None for old roots (X.509 version 1), which have no mark at all."""
+        try:
+            return self.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+        except x509.ExtensionNotFound:
+            return None
+
+    @cached_property
+    def entity(self) -> tuple[str, x509.Name]:
+        """A CA is a name with a key; it may have several certificates."""
+        return self.key_sha256, self.subject
+
+    @cached_property
+    def self_signed(self) -> bool:
+        return _signed(self, self)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _link(certificate: x509.Certificate) -> _Link:
+    return _Link(certificate)
+
+
 def assemble(data: bytes, public_key_sha256: str | None) -> IssuedCertificate:
     """The certificate in an answer with its chain, whatever the order of the answer and whatever else it holds (RULES D1).
 
@@ -71,10 +130,10 @@ def assemble(data: bytes, public_key_sha256: str | None) -> IssuedCertificate:
     Raises: BadCertificateError if there is none for our key, or none or several to choose from; if a signature on the way up
     does not verify; if the answer cannot be read (RULES D3).
     """
-    certificates = read_certificates(data)
     try:
-        leaf = _leaf_by_key(certificates, public_key_sha256) if public_key_sha256 else _only_leaf(certificates)
-        return _described(leaf, _chain(leaf, certificates))
+        links = _links(data)
+        leaf = _leaf_by_key(links, public_key_sha256) if public_key_sha256 else _only_leaf(links)
+        return _described(leaf, _chain(leaf, links))
     except UNREADABLE:    # extensions, names and keys are parsed when they are first looked at
         raise BadCertificateError("The answer holds a certificate with a name, key or extension that cannot be read.") from None
 
@@ -84,135 +143,113 @@ def leaf_alone(data: bytes, public_key_sha256: str | None) -> IssuedCertificate:
 
     Raises: BadCertificateError as `assemble`, but for signatures.
     """
-    certificates = read_certificates(data)
     try:
-        return _described(_leaf_by_key(certificates, public_key_sha256) if public_key_sha256 else _only_leaf(certificates), [])
+        links = _links(data)
+        return _described(_leaf_by_key(links, public_key_sha256) if public_key_sha256 else _only_leaf(links), [])
     except UNREADABLE:
         raise BadCertificateError("The answer holds a certificate with a name, key or extension that cannot be read.") from None
 
 
-def _leaf_by_key(certificates: list[x509.Certificate], wanted: str) -> x509.Certificate:
+def _links(data: bytes) -> list[_Link]:
+    return [_link(certificate) for certificate in read_certificates(data)]
+
+
+def _leaf_by_key(links: list[_Link], wanted: str) -> _Link:
     """The newest with our key: a reissue may keep the key, and the old one may still be in the answer."""
-    ours = [certificate for certificate in certificates if _has_key(certificate, wanted)]
+    ours = [link for link in links if _has_key(link, wanted)]
     if not ours:
-        raise BadCertificateError(
-            f"There is no certificate for our key among the {len(certificates)} in the answer: it belongs to another CSR."
-        )
-    return max(ours, key=lambda certificate: (certificate.not_valid_before_utc, certificate.not_valid_after_utc, _sha256(certificate)))
+        raise BadCertificateError(f"There is no certificate for our key among the {len(links)} in the answer: it belongs to another CSR.")
+    return max(ours, key=lambda link: (link.begins, link.ends, link.sha256))
 
 
-def _has_key(certificate: x509.Certificate, wanted: str) -> bool:
+def _has_key(link: _Link, wanted: str) -> bool:
     try:
-        return public_key_sha256(certificate) == wanted
+        return link.key_sha256 == wanted
     except UNREADABLE:    # a stranger with a key that we cannot read is not ours
         return False
 
 
-def _only_leaf(certificates: list[x509.Certificate]) -> x509.Certificate:
-    leaves = [
-        certificate
-        for certificate in certificates
-        if not _is_ca(certificate)
-        and not any(other != certificate and _signed(other, certificate) for other in certificates)
-    ]
+def _only_leaf(links: list[_Link]) -> _Link:
+    leaves = [link for link in links if not link.is_ca and not any(other is not link and _signed(other, link) for other in links)]
     if len(leaves) > 1:
-        leaves = [certificate for certificate in leaves if not _signed(certificate, certificate)]    # an old root without CA mark
+        leaves = [link for link in leaves if not link.self_signed]    # an old root without CA mark
     if len(leaves) != 1:
         raise BadCertificateError(
-            f"The answer holds {len(certificates)} certificates and {len(leaves)} of them are no CA: which one was meant is not clear."
+            f"The answer holds {len(links)} certificates and {len(leaves)} of them are no CA: which one was meant is not clear."
         )
     return leaves[0]
 
 
-def _chain(leaf: x509.Certificate, certificates: list[x509.Certificate]) -> list[x509.Certificate]:
+def _chain(leaf: _Link, links: list[_Link]) -> list[_Link]:
     """The issuers from the leaf upward. Ends at a self-signed certificate, where SCM's answer ends, or before a loop closes."""
-    chain: list[x509.Certificate] = []
-    seen = {_entity(leaf)}
+    chain: list[_Link] = []
+    seen = [leaf.entity]
     current = leaf
-    while not _signed(current, current):
-        issuers = _issuers(current, certificates)
+    while not current.self_signed:
+        issuers = _issuers(current, links)
         # A cross-signature that ended before the leaf began breaks clients that try it first, as AddTrust's did in 2020.
-        issuers = [issuer for issuer in issuers if issuer.not_valid_after_utc > leaf.not_valid_before_utc] or issuers
+        issuers = [issuer for issuer in issuers if issuer.ends > leaf.begins] or issuers
         # A cross-signed certificate goes before the root of the same name and key: old clients need it (RULES D1).
-        ahead = [issuer for issuer in issuers if _entity(issuer) not in seen and not _signed(issuer, issuer)]
+        ahead = [issuer for issuer in issuers if issuer.entity not in seen and not issuer.self_signed]
         if not ahead:
             break
-        current = max(ahead, key=lambda issuer: (issuer.not_valid_after_utc, _sha256(issuer)))
+        current = max(ahead, key=lambda issuer: (issuer.ends, issuer.sha256))
         chain.append(current)
-        seen.add(_entity(current))
+        seen.append(current.entity)
     return chain
 
 
-def _issuers(certificate: x509.Certificate, certificates: list[x509.Certificate]) -> list[x509.Certificate]:
+def _issuers(link: _Link, links: list[_Link]) -> list[_Link]:
     """Those whose name and key issued it. Several may bear the name; that none of them signed it is a forgery or a fault."""
-    named = [other for other in certificates if other.subject == certificate.issuer]
-    signers = [other for other in named if _signed(certificate, other)]
+    named = [other for other in links if _names_as_issuer(link, other)]
+    signers = [other for other in named if _verifies(link, other)]
     if named and not signers:
-        raise BadCertificateError(
-            f"The signature of {_who(certificate)} does not verify with the certificate of its issuer {_who(named[0])}."
-        )
-    issuers = [other for other in signers if _may_issue(other)]
+        raise BadCertificateError(f"The signature of {_who(link)} does not verify with the certificate of its issuer {_who(named[0])}.")
+    issuers = [other for other in signers if other.is_ca is not False]    # only one that says "no CA" is none for sure
     if signers and not issuers:
-        raise BadCertificateError(f"{_who(certificate)} is signed by {_who(signers[0])}, which is not a CA.")
+        raise BadCertificateError(f"{_who(link)} is signed by {_who(signers[0])}, which is not a CA.")
     return issuers
 
 
-def _signed(certificate: x509.Certificate, by: x509.Certificate) -> bool:
+def _signed(link: _Link, by: _Link) -> bool:
     """By name and by signature."""
-    return certificate.issuer == by.subject and _verifies(certificate, by)
+    return _names_as_issuer(link, by) and _verifies(link, by)
 
 
-@lru_cache(maxsize=256)
-def _verifies(certificate: x509.Certificate, by: x509.Certificate) -> bool:
+@lru_cache(maxsize=8 * REMEMBERED)
+def _names_as_issuer(link: _Link, by: _Link) -> bool:
+    return link.issuer == by.subject
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _verifies(link: _Link, by: _Link) -> bool:
     """Remembered: the certificates of an account share the upper part of their chain, and checking it costs more than all else."""
     try:
-        certificate.verify_directly_issued_by(by)
+        link.certificate.verify_directly_issued_by(by.certificate)
     except (InvalidSignature, *UNREADABLE):
         return False
     return True
 
 
-def _entity(certificate: x509.Certificate) -> tuple[x509.Name, str]:
-    """A CA is a name with a key; it may have several certificates."""
-    return certificate.subject, public_key_sha256(certificate)
-
-
-def _constraints(certificate: x509.Certificate) -> x509.BasicConstraints | None:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except x509.ExtensionNotFound:
-        return None
-
-
-def _is_ca(certificate: x509.Certificate) -> bool:
-    constraints = _constraints(certificate)
-    return constraints is not None and constraints.ca
-
-
-def _may_issue(certificate: x509.Certificate) -> bool:
-    """Old roots (X.509 version 1) have no mark at all; only one that says "no CA" is none for sure."""
-    constraints = _constraints(certificate)
-    return constraints is None or constraints.ca
-
-
-def _described(leaf: x509.Certificate, chain: list[x509.Certificate]) -> IssuedCertificate:
-    algorithm, size = algorithm_and_size(leaf.public_key())
+def _described(leaf: _Link, chain: list[_Link]) -> IssuedCertificate:
+    algorithm, size = algorithm_and_size(leaf.key)
+    certificate = leaf.certificate
     common_names = leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    signature = leaf.signature_algorithm_oid
+    signature = certificate.signature_algorithm_oid
     return IssuedCertificate(
-        pem=_pem(leaf),
-        chain_pem="".join(_pem(certificate) for certificate in chain),
-        serial_number=f"{leaf.serial_number:x}",
-        sha256=_sha256(leaf),
-        public_key_sha256=public_key_sha256(leaf),
-        issuer=leaf.issuer.rfc4514_string(),
+        pem=leaf.pem,
+        chain_pem="".join(link.pem for link in chain),
+        serial_number=f"{certificate.serial_number:x}",
+        sha256=leaf.sha256,
+        public_key_sha256=leaf.key_sha256,
+        issuer=chain[0].who if chain else leaf.issuer.rfc4514_string(),    # the same name, read once
         common_name=str(common_names[0].value) if common_names else None,
-        names=_names(leaf),
-        not_before=leaf.not_valid_before_utc,
-        not_after=leaf.not_valid_after_utc,
+        names=_names(certificate),
+        not_before=leaf.begins,
+        not_after=leaf.ends,
         key_algorithm=algorithm,
         key_size=size,
-        extended_key_usages=_usages(leaf),
+        extended_key_usages=_usages(certificate),
         signature_algorithm=_SIGNATURE_WORDS.get(signature, signature.dotted_string),
     )
 
@@ -235,13 +272,5 @@ def _usages(certificate: x509.Certificate) -> tuple[str, ...]:
     return tuple(_USAGE_WORDS.get(usage, usage.dotted_string) for usage in usages)
 
 
-def _pem(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
-
-
-def _sha256(certificate: x509.Certificate) -> str:
-    return certificate.fingerprint(hashes.SHA256()).hex()
-
-
-def _who(certificate: x509.Certificate) -> str:
-    return f'"{certificate.subject.rfc4514_string()[:200]}"'
+def _who(link: _Link) -> str:
+    return f'"{link.who[:200]}"'

@@ -5,6 +5,7 @@ import binascii
 import re
 import warnings
 from collections.abc import Iterator
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs7
@@ -15,6 +16,9 @@ from tasks.adapters.pki.keys import UNREADABLE
 BYTES_MAX = 1024 * 1024
 CERTIFICATES_MAX = 50
 """A chain has three or four certificates of about 2 KB; more than this is not an answer, but an attack or a fault."""
+
+REMEMBERED = 256
+"""Certificates of which what was read is kept: the CAs of an account are a few, and each certificate passes by once."""
 
 _PEM_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 #]{1,40})-----([^-]*)-----END \1-----")
 _CERTIFICATE_LABELS = (b"CERTIFICATE", b"X509 CERTIFICATE")
@@ -48,7 +52,7 @@ def _all(data: bytes) -> Iterator[x509.Certificate]:
     for block in _PEM_BLOCK.finditer(data):
         label, body = block.groups()
         if label in _CERTIFICATE_LABELS:
-            yield _certificate(_decoded(body))
+            yield _certificate(body)
         elif label in _PKCS7_LABELS:
             yield from _of_pkcs7(_decoded(body))
 
@@ -69,9 +73,11 @@ def _of_der(der: bytes) -> list[x509.Certificate]:
         return _of_pkcs7(der)
 
 
-def _certificate(der: bytes) -> x509.Certificate:
+@lru_cache(maxsize=REMEMBERED)
+def _certificate(body: bytes) -> x509.Certificate:
+    """Remembered: the answers of an account bring the same CAs again and again, in the same bytes."""
     try:
-        return x509.load_der_x509_certificate(der)
+        return x509.load_der_x509_certificate(_decoded(body))
     except UNREADABLE:
         raise BadCertificateError("The answer holds a certificate that cannot be read.") from None
 

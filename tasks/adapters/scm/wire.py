@@ -15,6 +15,8 @@ from urllib.parse import urlencode
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
+from requests.structures import CaseInsensitiveDict
+from urllib3.connectionpool import ConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
 
 from models.errors import SetupError, TransientError
@@ -25,6 +27,7 @@ from tasks.adapters.scm.values import Unreadable, integer
 LARGEST_BODY = 32 * 1024 * 1024
 LARGEST_ERROR_BODY = 1024 * 1024
 CHUNK = 64 * 1024
+KINDS_OF_HEADERS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,49 @@ def _fits_latin_1(value: str) -> bool:
     return max(map(ord, value), default=0) < 256
 
 
-class _CertificateAdapter(HTTPAdapter):
+class _Request(requests.PreparedRequest):
+    """A request to SCM's address; `target` is what follows it."""
+
+    target = ""
+
+
+class _Adapter(HTTPAdapter):
+    """requests' transport, which finds the way to SCM's address once: which pool, with which proxy and CA bundle, by which form of
+    the address. All else that it sends, such as a request for a token, goes as ever."""
+
+    _way: tuple[ConnectionPool, str] | None = None
+
+    def get_connection_with_tls_context(self, request: Any, verify: Any, proxies: Any = None, cert: Any = None) -> Any:
+        if not isinstance(request, _Request):
+            return super().get_connection_with_tls_context(request, verify, proxies, cert)
+        if self._way is None:
+            pool = super().get_connection_with_tls_context(request, verify, proxies, cert)
+            super().cert_verify(pool, request.url, verify, cert)    # type: ignore[no-untyped-call]  # requests publishes no type
+            self._way = pool, super().request_url(request, proxies).removesuffix(request.target)
+        return self._way[0]
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        if self._way is None or conn is not self._way[0]:
+            super().cert_verify(conn, url, verify, cert)    # type: ignore[no-untyped-call]  # as above
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        known = isinstance(request, _Request) and self._way
+        return f"{known[1]}{request.target}" if known else super().request_url(request, proxies)
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        """No cookies, no guess at an encoding: nobody asks for them."""
+        if not isinstance(req, _Request):
+            return super().build_response(req, resp)
+        response = requests.Response()
+        response.status_code, response.headers, response.raw, response.request, response.url = resp.status, resp.headers, resp, req, req.url or ""
+        return response
+
+    def close(self) -> None:
+        self._way = None
+        super().close()
+
+
+class _CertificateAdapter(_Adapter):
     """Speaks TLS with a client certificate, to SCM directly and through a proxy."""
 
     def __init__(self, context: ssl.SSLContext, *, pool: int) -> None:
@@ -116,9 +161,9 @@ def session(pool: int, certificate: ClientCertificate | None = None) -> requests
     """
     made = _Session()
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _CertificateAdapter(_context(certificate), pool=pool) if certificate else HTTPAdapter(pool_maxsize=pool, max_retries=0)
+    adapter = _CertificateAdapter(_context(certificate), pool=pool) if certificate else _Adapter(pool_maxsize=pool, max_retries=0)
     made.mount("https://", adapter)
-    made.mount("http://", HTTPAdapter(pool_maxsize=pool, max_retries=0))
+    made.mount("http://", _Adapter(pool_maxsize=pool, max_retries=0))
     made.headers.clear()
     made.headers.update({"User-Agent": "certflow", "Accept-Encoding": "gzip, deflate"})
     return made
@@ -133,6 +178,7 @@ class Address:
 
     def __init__(self, base_url: str, session: requests.Session) -> None:
         self._base_url, self._session = base_url, session
+        self._headers: dict[tuple[tuple[str, str], ...], CaseInsensitiveDict[str]] = {}
 
     def send(
         self, method: str, path: str, *, headers: Mapping[str, str], timeout: tuple[float, float], query: Mapping[str, str | int] | None = None,
@@ -140,12 +186,24 @@ class Address:
     ) -> requests.Response:
         """The head of the answer to one request; its body is unread. Raises: what `trouble` understands."""
         base, adapter, environment = self._known
-        request = requests.PreparedRequest()
-        request.method, request.url, request.body, request.hooks = method, f"{base}{path}{'?' * bool(query)}{urlencode(query or {})}", body, {}
-        request.prepare_headers({**self._session.headers, **{name: _encoded(value) for name, value in headers.items()}})
+        request = _Request()
+        request.target = f"{path}{'?' * bool(query)}{urlencode(query or {})}"
+        request.method, request.url, request.body, request.hooks = method, f"{base}{request.target}", body, {}
+        request.headers = self._prepared(headers)
         if body is not None:
-            request.headers["Content-Length"] = str(len(body))
+            request.headers = CaseInsensitiveDict({**request.headers, "Content-Length": str(len(body))})
         return adapter.send(request, timeout=timeout, **environment)
+
+    def _prepared(self, headers: Mapping[str, str]) -> CaseInsensitiveDict[str]:
+        """The headers, proved to be fit for HTTP once: they are the same in call after call."""
+        given = tuple(headers.items())
+        if (known := self._headers.get(given)) is None:
+            request = requests.PreparedRequest()
+            request.prepare_headers({**self._session.headers, **{name: _encoded(value) for name, value in given}})
+            if len(self._headers) >= KINDS_OF_HEADERS:    # tokens of OAuth2 come and go
+                self._headers.clear()
+            known = self._headers[given] = request.headers
+        return known
 
     def close(self) -> None:
         """Close all connections."""

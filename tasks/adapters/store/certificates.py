@@ -5,12 +5,13 @@ from datetime import datetime
 from enum import Enum, auto
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, text, update
+from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, insert, text, update
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
-from models.orders import Certificate, CertificateOrder, Revocation
+from models.orders import Certificate, CertificateOrder, NewCertificate, Revocation
 from models.status import OrderStatus
+from tasks.adapters.store.orders.changing import ALL_AT_ONCE
 from tasks.adapters.store.renewals import reissue_taken
 
 LICENCE_LOCK = 0x636572746C6963
@@ -160,7 +161,7 @@ class Kept(Enum):
     """The licence limit leaves no room."""
 
 
-def add(session: Session, new: Sequence[Certificate], *, limit: int | None, now: datetime) -> list[Kept]:
+def add(session: Session, new: Sequence[NewCertificate], *, limit: int | None, now: datetime) -> list[Kept]:
     """Put certificates into the repository, one after the other as far as the licence limit leaves room. Counting and adding are one step.
 
     A certificate that takes its predecessor's place (a reissue, a renewal) never waits.
@@ -172,6 +173,7 @@ def add(session: Session, new: Sequence[Certificate], *, limit: int | None, now:
     )}
     left = 0    # surely free places; counted anew when they are used up
     kept: list[Kept] = []
+    added: list[NewCertificate] = []
     for one in new:
         if (one.order_id, one.sha256) in known:
             if not one.never_deliver:    # its chain did not verify before
@@ -182,17 +184,25 @@ def add(session: Session, new: Sequence[Certificate], *, limit: int | None, now:
                 )
             kept.append(Kept.KNOWN)
             continue
-        if limit is not None and not takes_a_place(session, one.order_id, now=now):
-            left = left or room(session, len(new) - len(kept), limit=limit, now=now)
-            if left == 0:
-                kept.append(Kept.NO_ROOM)
-                continue
-            left -= 1
-        session.add(one)
+        if limit is not None:
+            _insert(session, added)    # those before it count
+            added = []
+            if not takes_a_place(session, one.order_id, now=now):
+                left = left or room(session, len(new) - len(kept), limit=limit, now=now)
+                if left == 0:
+                    kept.append(Kept.NO_ROOM)
+                    continue
+                left -= 1
+        added.append(one)
         known.add((one.order_id, one.sha256))
         kept.append(Kept.ADDED)
-    session.flush()
+    _insert(session, added)
     return kept
+
+
+def _insert(session: Session, new: Sequence[NewCertificate]) -> None:
+    if new:
+        session.execute(insert(Certificate), [vars(one) for one in new], execution_options=ALL_AT_ONCE)
 
 
 def delivered(session: Session, id_: UUID, *, version: int, now: datetime) -> bool:

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from models.errors import CertflowError
-from models.orders import IMPORTED, ORDERED, Certificate, CertificateOrder, Submission
+from models.orders import IMPORTED, ORDERED, CertificateOrder, NewCertificate, Submission
 from models.records import OrderRecord
 from models.status import OrderStatus, SubmissionStatus
 from tasks.adapters.store import Store, migrate, open_store
@@ -192,13 +192,17 @@ def submission(store: Store, order: Callable[..., UUID]) -> Callable[..., UUID]:
 
 
 @pytest.fixture
-def certificate() -> Callable[..., Certificate]:
-    """A certificate of an order, not written: 90 days long, fetched now. `number` tells certificates apart."""
-    def make(order_id: UUID, number: int = 1, **facts: Any) -> Certificate:
-        return Certificate(**{
+def certificate() -> Callable[..., NewCertificate]:
+    """A certificate of an order, not written: 90 days long, fetched now. `number` tells certificates apart. Facts that a new one has not
+    yet, such as a delivery, go into the row all the same."""
+    def make(order_id: UUID, number: int = 1, **facts: Any) -> NewCertificate:
+        later = {name: facts.pop(name) for name in [*facts] if name not in NewCertificate.__dataclass_fields__}
+        new = NewCertificate(**{
             "order_id": order_id, "serial_number": f"{number:x}", "sha256": f"{number:064x}", "public_key_sha256": f"{number:064x}",
             "names": ["www.example.com"], "issuer": "CN=Example Issuing CA", "key_algorithm": "EC", "key_size": "P-256",
             "not_before": NOW - timedelta(days=1), "not_after": NOW + timedelta(days=89), "pem": "leaf", "chain_pem": "chain",
             "fetched_at": NOW, **facts,
         })
+        vars(new).update(later)
+        return new
     return make

@@ -7,18 +7,18 @@ from uuid import UUID
 
 import pytest
 
-from models.orders import Certificate
+from models.orders import NewCertificate
 from models.status import OrderStatus
 from tasks.adapters.store import Store, certificates
 from tasks.adapters.store.certificates import Kept
 
 Make = Callable[..., UUID]
-Leaf = Callable[..., Certificate]
+Leaf = Callable[..., NewCertificate]
 AtOnce = Callable[..., list[Any]]
 DAY = timedelta(days=1)
 
 
-def add(store: Store, new: Certificate, *, now: datetime, limit: int | None = None) -> bool:
+def add(store: Store, new: NewCertificate, *, now: datetime, limit: int | None = None) -> bool:
     with store.transaction() as session:
         return certificates.add(session, [new], limit=limit, now=now) != [Kept.NO_ROOM]
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from models.orders import Certificate, Revocation
+from models.orders import NewCertificate, Revocation
 from models.spreadsheet import dashed
 from models.status import OrderStatus, SubmissionStatus
 from tasks.adapters.store import Store, certificates, inventory
@@ -16,7 +16,7 @@ from tasks.adapters.store.chosen import Chosen
 
 NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)
 Make = Callable[..., UUID]
-Leaf = Callable[..., Certificate]
+Leaf = Callable[..., NewCertificate]
 
 
 @pytest.fixture

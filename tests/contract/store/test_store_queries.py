@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from models.errors import ConflictError, NotFoundError, RejectedError
-from models.orders import Certificate
+from models.orders import NewCertificate
 from models.reference import Domain, Organization
 from models.status import OrderStatus, SubmissionStatus
 from models.summaries import Counted
@@ -114,7 +114,7 @@ def test_what_ends_first_comes_first(store: Store, order: Make, now: datetime) -
 
 
 def test_an_imported_row_gives_way_to_the_order_that_was_in_doubt(
-    store: Store, order: Make, imported: Make, certificate: Callable[..., Certificate], now: datetime,
+    store: Store, order: Make, imported: Make, certificate: Callable[..., NewCertificate], now: datetime,
 ) -> None:
     """RULES E3, D3: one order, one row, with all that happened; its certificate is fetched again, and compared this time."""
     row, ours = imported(7), order(status=OrderStatus.SUBMITTING)

@@ -8,12 +8,12 @@ from uuid import UUID
 import pytest
 
 from models.errors import ConflictError
-from models.orders import Certificate, Revocation
+from models.orders import NewCertificate, Revocation
 from models.status import OrderStatus, SubmissionStatus
 from tasks.adapters.store import Store, certificates, orders, revocations, submissions
 
 Make = Callable[..., UUID]
-Leaf = Callable[..., Certificate]
+Leaf = Callable[..., NewCertificate]
 AtOnce = Callable[..., list[Any]]
 DAY = timedelta(days=1)
 
@@ -34,7 +34,7 @@ def due(store: Store, now: datetime) -> set[UUID]:
         return {one.id for one in revocations.due(session, "default", now=now)}
 
 
-def stored(store: Store, *leaves: Certificate, now: datetime) -> None:
+def stored(store: Store, *leaves: NewCertificate, now: datetime) -> None:
     with store.transaction() as session:
         certificates.add(session, leaves, limit=None, now=now)
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from models.errors import ConflictError, NotFoundError
-from models.orders import Run, Submission
+from models.orders import Certificate, Run, Submission
 from models.status import STEPS, OrderStatus, SubmissionStatus
 from tasks.adapters.store import Store, orders, submissions
 
@@ -143,8 +143,8 @@ def test_what_was_delivered_before_it_was_settled_is_done(store: Store, submissi
     order_id = order(ssl_id=7, status=OrderStatus.ISSUED)
     first, reissue = submission(order_id=order_id, status=Status.DONE), submission(order_id=order_id, kind="reissue", status=Status.SUBMITTING)
     with store.transaction() as session:
-        session.add(certificate(order_id, 1, submission_id=first, delivered_at=now))
-        session.add(certificate(order_id, 2, submission_id=reissue, delivered_at=now))
+        session.add(Certificate(**vars(certificate(order_id, 1, submission_id=first, delivered_at=now))))
+        session.add(Certificate(**vars(certificate(order_id, 2, submission_id=reissue, delivered_at=now))))
     with store.transaction() as session:
         submissions.submitted(session, reissue, ssl_id=7, renew_id=None, now=now, run=None, how="SCM replaced it since: 7")
     assert sent(store, reissue).status == Status.DONE
