@@ -244,6 +244,8 @@ def _adopt(svc: Services, account: str, records: Iterable[OrderRecord]) -> None:
     for record in sorted(records, key=lambda one: one.ssl_id):    # a renewal may have copied its predecessor's marker
         if mark := marked_by(record.comments):
             marked.setdefault(mark, record)
+    if not marked:
+        return
     with svc.store.reading() as session:
         planned = [id_ for id_, status in submissions.statuses(session, marked).items() if status == SubmissionStatus.PLANNED]
     for id_ in planned:
