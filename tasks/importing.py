@@ -3,7 +3,7 @@
 An import may be killed at any point: rows are upserted, and a whole import remembers how far it has come.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -66,7 +66,7 @@ def read_orders(wish: ImportParameters) -> Read:
             else:
                 job.everything(total)
             if wish.everything:
-                job.missing(total)
+                job.missing(total, full=not fresh)
         except (LoginError, SetupError):
             raise
         except RejectedError as error:
@@ -86,6 +86,7 @@ class _Job:
         self.svc, self.scm, self.wish = svc, scm, wish
         self.read = Read()
         self.resume = resumed
+        self.resumed = resumed.is_under_way
         self.counted: set[int] = set()
         """Orders of the window before this one, since neighbours share a midnight; of changes, those of all windows."""
         with svc.store.reading() as session:
@@ -97,8 +98,8 @@ class _Job:
             open_ids, oldest = orders.open_ids(session, self.wish.account)
         for window in changed_since(since, self.svc.clock(), oldest_open=oldest):
             self.read.problems += reports.walk(window, partial(self._window, changes=True), pace=Pace.first(0))
-        missing = islice((ssl_id for ssl_id in open_ids if ssl_id not in self.counted), MOST_MISSING_DETAILS)
-        self.store([self.scm.details(ssl_id, unreadable=self.read.unreadable.append) for ssl_id in missing])
+        missing = list(islice((ssl_id for ssl_id in open_ids if ssl_id not in self.counted), MOST_MISSING_DETAILS))
+        self.read.problems += lists.details(self.scm, missing, self.store, at_once=1, unreadable=self.read.unreadable.append)
 
     def everything(self, total: int | None) -> None:
         """All windows by request date, and what has none; what a killed import finished within the last day is not asked for again."""
@@ -106,21 +107,15 @@ class _Job:
         windows = [whole(now, since=self.wish.requested_since, organization_ids=self.organization_ids)]
         if self.wish.requested_since is None:
             windows += undated(now, organization_ids=self.organization_ids)
-        if self.resume.is_under_way:
+        if self.resumed:
             log().info("an import that did not end goes on where it was: %s", self.resume.where())
         with Progress(f"orders of {self.wish.account}", total or 0) as progress:
             for number, window in enumerate(windows):
                 if number < self.resume.window:
                     continue
                 rest, pace = self.resume.rest(number, window), self.resume.pace(number) or Pace.first(total)
-                try:
-                    self.read.problems += reports.walk(rest, self._window, pace=pace, finished=partial(self._finished, number, rest, progress))
-                except (LoginError, SetupError):
-                    raise
-                except RejectedError:
-                    if not window.source:
-                        raise
-                    log().info("SCM does not report what is %s apart; the count tells whether some is missing", window.source)
+                walk = partial(reports.walk, rest, self._window, pace=pace, finished=partial(self._finished, number, rest, progress))
+                self.read.problems += _unless_refused(walk) if window.source else walk()
 
     def _finished(self, number: int, whole: ReportWindow, progress: Progress, window: ReportWindow, pace: Pace, *, failed: bool) -> None:
         progress.at(self.read.seen, f"{self.read.seen:,} seen back to {window.first}")
@@ -204,14 +199,20 @@ class _Job:
             known = orders.known_ssl_ids(session, self.wish.account, ids)
         return [id_ for id_ in ids if id_ not in known]
 
-    def missing(self, total: int | None) -> None:
-        """When SCM counts more orders than we know, some have neither a request date nor a source that tells it: a report by expiry shows
-        those that have an end; what is still missing then, the list finds. What even that does not find is not looked for each time."""
-        if self._lacking(total) <= self.resume.lacking:
+    def missing(self, total: int | None, *, full: bool) -> None:
+        """When SCM counts more orders than we know, or than a whole import saw, some have neither a request date nor a source that tells it:
+        a report by expiry shows those that have an end; what is unknown even then, the list finds.
+
+        What the list does not bring either, an order in doubt for example, is looked for once a week only.
+        """
+        lacking, seen, new = self._lacking(total), self.read.seen, self.read.new
+        unseen = (total or 0) - seen if full and not self.resumed else 0
+        if max(lacking, unseen) <= (0 if full else self.resume.lacking):
+            self.resume = self.resume.without(lacking)
             return
-        seen, new = self.read.seen, self.read.new
         window = ReportWindow(by="expiry", first=FIRST_DAY, last=self.svc.clock().date() + LAST_END)
-        self.read.problems += reports.walk(window, partial(self._window, without_date=True), pace=Pace.first(total))
+        self.read.problems += _unless_refused(
+            partial(reports.walk, window, partial(self._window, without_date=True), pace=Pace.first(total)))
         if self._lacking(total):
             self.counted = set()
             self.read.problems += lists.read(
@@ -235,6 +236,17 @@ class _Job:
             if full:
                 state.full_import_at = self.resume.began
             resuming.ended(state, lacking=self.resume.lacking)
+
+
+def _unless_refused(walk: Callable[[], list[str]]) -> list[str]:
+    """What SCM does not report apart or by another date than that of the request, the count and the list find."""
+    try:
+        return walk()
+    except (LoginError, SetupError):
+        raise
+    except RejectedError as error:
+        log().info("left to the list: %s", error)
+        return []
 
 
 def _adopt(svc: Services, account: str, records: Iterable[OrderRecord]) -> None:

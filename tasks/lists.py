@@ -18,26 +18,34 @@ def read(
 ) -> list[str]:
     """Read the details of those listed orders that `wanted` picks, the lowest id first; a sentence for each that could not be read.
 
-    `finished` gets the id up to which all is stored; `above` is where one that was killed had come. An order that is gone meanwhile is no
-    problem. Raises: LoginError, SetupError, ThrottledError; as the SCM client for the list, and when a whole batch fails.
+    `finished` gets the id up to which all is stored; `above` is where one that was killed had come. Raises: as `details`, and as the SCM
+    client for the list.
     """
     listed = sorted(item.ssl_id for item in scm.listed())
     problems: list[str] = []
     for first in range(bisect_right(listed, above), len(listed), BATCH):
         batch = listed[first:first + BATCH]
-        ids = wanted(batch)
-        answers = together(partial(scm.details, unreadable=unreadable), ids, at_once=at_once)
-        if (stop := stop_in(answers)) is not None:
-            raise stop
-        records = [one for one in answers if isinstance(one, OrderRecord)]
-        failed = {
-            id_: one for id_, one in zip(ids, answers, strict=True) if isinstance(one, CertflowError) and not isinstance(one, NotFoundError)
-        }
-        store(records)
-        for id_, error in failed.items():
-            if len(failed) == len(ids) > 1 or isinstance(error, ThrottledError):
-                raise error
-            problems.append(f"order {id_}: {error}")
+        problems += details(scm, wanted(batch), store, at_once=at_once, unreadable=unreadable)
         if not problems:
             finished(batch[-1])
     return problems
+
+
+def details(
+    scm: ScmClient, ids: Sequence[int], store: Callable[[Sequence[OrderRecord]], None], *, at_once: int, unreadable: Callable[[str], None]
+) -> list[str]:
+    """Read and store the details of orders; a sentence for each that could not be read. One that is gone is no problem.
+
+    Raises: LoginError, SetupError, ThrottledError; and when several are asked for and all fail.
+    """
+    answers = together(partial(scm.details, unreadable=unreadable), ids, at_once=at_once)
+    if (stop := stop_in(answers)) is not None:
+        raise stop
+    store([one for one in answers if isinstance(one, OrderRecord)])
+    failed = {
+        id_: one for id_, one in zip(ids, answers, strict=True) if isinstance(one, CertflowError) and not isinstance(one, NotFoundError)
+    }
+    for error in failed.values():
+        if len(failed) == len(ids) > 1 or isinstance(error, ThrottledError):
+            raise error
+    return [f"order {id_}: {error}" for id_, error in failed.items()]

@@ -265,3 +265,14 @@ def test_many_open_orders_are_polled_by_three_reports_and_one_by_its_details(wor
     assert poll_orders.fn().calls == sum(world.sandbox.calls().values()) == 0
     with services.open_services() as svc, svc.store.reading() as session:
         assert session.exec(select(OrderEvent.id).where(OrderEvent.kind == "status")).first() is not None
+
+
+def test_an_open_order_that_is_gone_at_scm_stops_no_import(world: Any) -> None:
+    """RULES S3"""
+    import_orders.fn(fetch_certificates=False)
+    gone = next(row.ssl_id for row in world.rows(CertificateOrder) if row.status in OPEN_AT_SCM)
+    world.sandbox.fault("hide", route="report", ssl_id=gone)
+    world.sandbox.fault("status", path=rf"/ssl/v1/{gone}$", status=404, body={"code": -124, "description": "Wrong SSL certificate id"})
+    answer = import_orders.fn(fetch_certificates=False)
+    assert answer.problems == ()
+    assert answer.calls <= 6
