@@ -45,7 +45,7 @@ def import_orders(
     fetched = certificates.fetch_all(wish.account) if wish.fetch_certificates else certificates.Fetched()
     attached = rebuilding.attach(wish.account)
     failed = [*read.problems, *attached.unsolved(fetched.failed)]
-    problems = [*failed, *read.unreadable, *attached.said]
+    problems = [*failed, *read.said, *read.unreadable, *attached.said]
     summary = ImportSummary(
         orders_seen=read.seen, orders_new=read.new, orders_changed=read.changed, certificates_fetched=fetched.fetched,
         certificates_waiting=fetched.waiting, unreadable=len(read.unreadable), settled=settled.adopted, attached=attached.orders,

@@ -6,12 +6,13 @@ Statuses are kept by value (`models.status`); what follows from other rows or th
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import BigInteger, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from models.columns import UtcDateTime, json_column
+from models.ids import new_id
 
 Moment: Any = UtcDateTime()
 
@@ -55,7 +56,7 @@ class CertificateOrder(SQLModel, table=True):
         Index("ix_certificate_order_predecessor_id", "predecessor_id"),
     )
 
-    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    id: UUID = Field(default_factory=new_id, primary_key=True)
     account: str
     ssl_id: int | None = Field(default=None, sa_type=BigInteger)
     renew_id: str | None = None
@@ -90,6 +91,8 @@ class CertificateOrder(SQLModel, table=True):
     waiting_because: str | None = None
     """Why the certificate of an issued order is not fetched or not delivered yet, as a sentence."""
     deleted_at: datetime | None = Field(default=None, sa_type=Moment)
+    report_digest: int | None = Field(default=None, sa_type=BigInteger)
+    """Of the row of SCM's report that was written here last: the same row again says nothing new. None when something else wrote since."""
     created_at: datetime = Field(sa_type=Moment)
     changed_at: datetime = Field(sa_type=Moment)
 
@@ -113,7 +116,7 @@ class Submission(SQLModel, table=True):
         Index("ix_submission_public_key_sha256", "public_key_sha256"),
     )
 
-    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    id: UUID = Field(default_factory=new_id, primary_key=True)
     account: str
     order_id: UUID = Field(foreign_key="certificate_order.id")
     kind: str
@@ -154,7 +157,7 @@ class Certificate(SQLModel, table=True):
         Index("ix_certificate_held", "order_id", sqlite_where=_HELD, postgresql_where=_HELD),
     )
 
-    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    id: UUID = Field(default_factory=new_id, primary_key=True)
     order_id: UUID = Field(foreign_key="certificate_order.id")
     submission_id: UUID | None = Field(default=None, foreign_key="submission.id")
     serial_number: str
@@ -229,7 +232,7 @@ class Revocation(SQLModel, table=True):
 
     __table_args__ = (Index("ix_revocation_status", "status"), Index("ix_revocation_order_id", "order_id"))
 
-    id: UUID = Field(default_factory=uuid4, primary_key=True)
+    id: UUID = Field(default_factory=new_id, primary_key=True)
     account: str
     order_id: UUID = Field(foreign_key="certificate_order.id")
     serial_number: str | None = None

@@ -3,6 +3,7 @@
 An absent value is None, whether SCM left the field out, sent null or sent "" (contract 3). Moments are aware UTC; a date without a time is a `date`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -122,6 +123,21 @@ class OrderRecord:
     auto_renew: str | None = None
     """State of SCM's own automatic renewal, as SCM says it; only in details."""
     custom_fields: tuple[tuple[str, str], ...] | None = None
+    digest: int | None = None
+    """Of the row of the report that this is, see `ReportedOrder`; None for details, and for a row of which something could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedOrder:
+    """A row of the report that nobody has read yet: what did not change need not be read (contract 5.17).
+
+    `digest` is a hash of 64 bits of the row as SCM wrote it, but for MD5 and SHA-1, which it has only once a certificate was made.
+    """
+
+    ssl_id: int
+    digest: int
+    read: Callable[[], OrderRecord | None]
+    """The order; None for a row that is none, which is told to whoever asked for the report."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,3 +203,5 @@ class ReportWindow:
     last: date | None = None
     organization_ids: tuple[int, ...] = ()
     common_name: str | None = None
+    source: str | None = None
+    """Only orders that came this way: imported or discovery. These have no request date."""

@@ -86,6 +86,9 @@ _SCM_WORDS: Mapping[str, OrderStatus] = MappingProxyType({
 })
 
 
+_NO_SEPARATORS = str.maketrans("", "", " _-\t")
+
+
 def order_status(word: str) -> OrderStatus | None:
     """SCM's word as our status, compared without case, blanks, `_` and `-` (contract 2); None for a word we do not know."""
-    return _SCM_WORDS.get("".join(letter for letter in word.lower() if letter not in " _-\t"))
+    return _SCM_WORDS.get(word.lower().translate(_NO_SEPARATORS))

@@ -1,25 +1,25 @@
 """Read the orders of an account from SCM, in few calls (RULES S3), and store them batch by batch.
 
-An import may be killed at any point: rows are upserted, and a whole import remembers which windows it has finished.
+An import may be killed at any point: rows are upserted, and a whole import remembers how far it has come.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 from uuid import UUID
 
-from models.errors import CertflowError, ConflictError, LoginError, RightsError, SetupError, ThrottledError
+from models.errors import ConflictError, LoginError, RejectedError, SetupError
 from models.marker import marked_by
-from models.orders import AccountState
 from models.parameters import ImportParameters
-from models.records import OrderRecord, ReportWindow
+from models.records import OrderRecord, ReportedOrder, ReportWindow
 from models.status import SubmissionStatus, order_status
-from models.windows import FIRST_DAY, WHOLE_AGAIN_AFTER, changed_since, halved, whole
+from models.windows import FIRST_DAY, LAST_END, WHOLE_AGAIN_AFTER, Pace, changed_since, is_one_day, undated, whole
+from tasks import lists, reports
 from tasks.adapters.scm import ScmClient
-from tasks.adapters.store import orders, rebuilding, submissions
+from tasks.adapters.store import orders, resuming, submissions
 from tasks.adapters.store.reference import account_state
 from tasks.reference import facts, organization_ids
 from tasks.retry import step
@@ -29,12 +29,6 @@ from tasks.services import Services, open_services
 T = TypeVar("T")
 
 BATCH = 1000
-RESUME_FOR = timedelta(days=1)
-LAST_END = timedelta(days=40 * 365)
-"""Nothing that SCM holds ends later, but for certificates of devices that nobody renews: those the list finds."""
-
-MOST_FAILURES = 20
-"""Reports that fail one after the other: SCM is not overburdened, it is broken."""
 
 MOST_MISSING_DETAILS = 5
 """Open orders that a report of changes did not return are asked for one by one, but no more than these (RULES S3)."""
@@ -42,13 +36,14 @@ MOST_MISSING_DETAILS = 5
 
 @dataclass(kw_only=True)
 class Read:
-    """What an import saw so far."""
+    """What an import saw so far. `said` is what somebody should know although nothing failed."""
 
     seen: int = 0
     new: int = 0
     changed: int = 0
     unreadable: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
 
 
 @step
@@ -58,32 +53,42 @@ def read_orders(wish: ImportParameters) -> Read:
     Raises: as the SCM client when nothing could be read; a window that cannot be read even as a single day is named in `problems`.
     """
     with open_services() as svc, svc.scm(wish.account) as scm:
-        job = _Job(svc, scm, wish)
-        started = svc.clock()
         with svc.store.transaction() as session:
             state = account_state(session, wish.account)
-            since = state.imported_until
-            fresh = wish.everything and not wish.include_deleted and state.full_import_at is not None and since is not None \
-                and started - state.full_import_at < WHOLE_AGAIN_AFTER
-        total = scm.count() if wish.everything else None    # first: it also tells whether SCM answers at all
-        if fresh and since is not None:
-            job.changes(since)
-        else:
-            job.everything()
-        if wish.everything:
-            job.without_request_date(total)
-            if not job.read.problems:
-                job.remember(started, full=not fresh)
+        started, since = svc.clock(), state.imported_until
+        fresh = wish.everything and not wish.include_deleted and state.full_import_at is not None and since is not None \
+            and started - state.full_import_at < WHOLE_AGAIN_AFTER
+        job = _Job(svc, scm, wish, resuming.found(state, wish.model_dump(mode="json"), now=started))
+        total = scm.count()    # first: it also tells whether SCM answers at all
+        try:
+            if fresh and since is not None:
+                job.changes(since)
+            else:
+                job.everything(total)
+            if wish.everything:
+                job.missing(total, full=not fresh)
+        except (LoginError, SetupError):
+            raise
+        except RejectedError as error:
+            job.read.said.append(f"SCM gives no report, orders are read by list and details, one call for each: {error}")
+            log().warning(job.read.said[-1])
+            job.by_list(only_open=fresh)
+        if wish.everything and not job.read.problems:
+            job.remember(full=not fresh)
+        job.read.unreadable = list(dict.fromkeys(job.read.unreadable))    # windows overlap
         return job.read
 
 
 class _Job:
     """One import: where rows go, and what was seen."""
 
-    def __init__(self, svc: Services, scm: ScmClient, wish: ImportParameters) -> None:
+    def __init__(self, svc: Services, scm: ScmClient, wish: ImportParameters, resumed: resuming.Resume) -> None:
         self.svc, self.scm, self.wish = svc, scm, wish
         self.read = Read()
-        self.key = wish.model_dump(mode="json")
+        self.resume = resumed
+        self.resumed = resumed.is_under_way
+        self.counted: set[int] = set()
+        """Orders of the window before this one, since neighbours share a midnight; of changes, those of all windows."""
         with svc.store.reading() as session:
             self.organization_ids = organization_ids(wish.organizations, facts(session, wish.account).organizations)
 
@@ -91,121 +96,157 @@ class _Job:
         """Four windows, and details of a few open orders that they do not hold."""
         with self.svc.store.reading() as session:
             open_ids, oldest = orders.open_ids(session, self.wish.account)
-        seen: set[int] = set()
         for window in changed_since(since, self.svc.clock(), oldest_open=oldest):
-            self._halving(window, seen=seen)
-        missing = islice((ssl_id for ssl_id in open_ids if ssl_id not in seen), MOST_MISSING_DETAILS)
-        self.store(self.scm.details(ssl_id) for ssl_id in missing)
+            self.read.problems += reports.walk(window, partial(self._window, changes=True), pace=Pace.first(0))
+        missing = list(islice((ssl_id for ssl_id in open_ids if ssl_id not in self.counted), MOST_MISSING_DETAILS))
+        self.read.problems += lists.details(self.scm, missing, self.store, at_once=1, unreadable=self.read.unreadable.append)
 
-    def everything(self) -> None:
-        """All windows by request date; one that a killed import finished within the last day is not asked for again."""
-        window = whole(self.svc.clock(), since=self.wish.requested_since, organization_ids=self.organization_ids)
-        with self.svc.store.reading() as session:
-            state = session.get(AccountState, self.wish.account)
-            before = (state.import_resume if state else None) or {}
-        if before.get("wish") == self.key and before.get("until") and self._recent(before["at"]):
-            window = replace(window, first=date.fromisoformat(before["until"]))
-            log().info("an import that did not end had finished everything before %s: going on from there", before["until"])
-        assert window.first is not None  # noqa: S101 - a whole window has both ends
-        assert window.last is not None  # noqa: S101
-        with Progress(f"orders of {self.wish.account}", (window.last - window.first).days) as progress:
-            self._halving(window, progress=progress)
-
-    def _recent(self, at: str) -> bool:
-        return self.svc.clock() - datetime.fromisoformat(at) < RESUME_FOR
-
-    def _halving(
-        self, window: ReportWindow, *, seen: set[int] | None = None, progress: Progress | None = None, undated: bool = False
-    ) -> None:
-        """Read a window; when the answer is too big, too slow or broken, its halves, the older one first.
-
-        A single day that fails is a problem, not the end; nothing but failures is the end.
-        """
-        waiting, start = [window], window.first
-        failures = 0
-        while waiting:
-            window = waiting.pop()
-            before = self.read.seen, len(self.read.unreadable)
-            try:
-                self.window(window, seen, undated=undated)
-            except (LoginError, RightsError, SetupError, ThrottledError):
-                raise
-            except CertflowError as error:
-                self.read.seen, self.read.unreadable[before[1]:] = before[0], []
-                failures += 1
-                halves = halved(window)
-                if failures >= MOST_FAILURES:
-                    raise
-                if halves is None:
-                    self.read.problems.append(f"orders of {window.first} (by {window.by}): {error}")
+    def everything(self, total: int | None) -> None:
+        """All windows by request date, and what has none; what a killed import finished within the last day is not asked for again."""
+        now = self.svc.clock()
+        windows = [whole(now, since=self.wish.requested_since, organization_ids=self.organization_ids)]
+        if self.wish.requested_since is None:
+            windows += undated(now, organization_ids=self.organization_ids)
+        if self.resumed:
+            log().info("an import that did not end goes on where it was: %s", self.resume.where())
+        with Progress(f"orders of {self.wish.account}", total or 0) as progress:
+            for number, window in enumerate(windows):
+                if number < self.resume.window:
                     continue
-                log().info("the report of %s to %s is asked for in two halves: %s", window.first, window.last, error)
-                waiting += reversed(halves)
-                continue
-            failures = 0
-            if progress is not None and window.last is not None and start is not None:
-                progress.at((window.last - start).days, f"{self.read.seen:,} seen up to {window.last}")
-                if waiting and not self.read.problems:
-                    self._finished(window.last)
+                rest, pace = self.resume.rest(number, window), self.resume.pace(number) or Pace.first(total)
+                walk = partial(reports.walk, rest, self._window, pace=pace, finished=partial(self._finished, number, rest, progress))
+                self.read.problems += _unless_refused(walk) if window.source else walk()
 
-    def _finished(self, until: date) -> None:
+    def _finished(self, number: int, whole: ReportWindow, progress: Progress, window: ReportWindow, pace: Pace, *, failed: bool) -> None:
+        progress.at(self.read.seen, f"{self.read.seen:,} seen back to {window.first}")
+        if failed or self.read.problems:    # a day that failed must be asked for again
+            return
+        self.resume = self.resume.come_to(number, window, pace, ends=window.first == whole.first, now=self.svc.clock())
+        self._save()
+
+    def _save(self) -> None:
         with self.svc.store.transaction() as session:
-            state = account_state(session, self.wish.account)
-            state.import_resume = {
-                **(state.import_resume or {}), "wish": self.key, "until": until.isoformat(), "at": self.svc.clock().isoformat(),
-            }
+            resuming.save(account_state(session, self.wish.account), self.resume)
 
-    def window(self, window: ReportWindow, seen: set[int] | None, *, undated: bool = False) -> None:
-        """Stream one report into the store, or only its rows without a request date. One that can be halved is not asked for with patience."""
-        told: Callable[[str], None] = log().debug if undated else self.read.unreadable.append    # the same rows were told before
-        self.store(self.scm.report(window, unreadable=told, patient=halved(window) is None, undated=undated), seen)
+    def _window(self, window: ReportWindow, *, without_date: bool = False, changes: bool = False) -> int:
+        """Stream one report into the store; how many rows it held. One that can be smaller is not asked for with patience."""
+        without_date = without_date or window.source is not None
+        told: list[str] = []
+        rows = self.scm.reported(window, unreadable=told.append, patient=is_one_day(window), undated=without_date)
+        held: set[int] = set()
+        for batch in _batches(rows):
+            held |= self._store_reported(batch)
+        self.read.unreadable += told
+        self.read.seen += len(held - self.counted)
+        self.counted = self.counted | held if changes else held
+        return len(held)
 
-    def store(self, rows: Iterable[OrderRecord], seen: set[int] | None = None) -> None:
-        """Upsert rows in batches; nothing of the account's size stays in memory."""
-        for batch in _batches(iter(rows)):
-            if seen is not None:
-                seen.update(row.ssl_id for row in batch)
-            wanted = [row for row in batch if self.wish.wants(order_status(row.status_word))]
-            with self.svc.store.transaction() as session:
-                done = orders.upsert(
-                    session, self.wish.account, wanted, now=self.svc.clock(), run=this_run(), include_deleted=self.wish.include_deleted,
-                )
-            _adopt(self.svc, self.wish.account, wanted)
-            self.read.seen += done.seen
-            self.read.new += done.new
-            self.read.changed += done.changed
-            self.read.unreadable += done.unreadable
+    def _store_reported(self, batch: Sequence[ReportedOrder]) -> set[int]:
+        """Which of them are wanted."""
+        wants = self._wants if self.wish.statuses else None
+        with self.svc.store.transaction() as session:
+            done, records = orders.upsert_reported(
+                session, self.wish.account, batch, now=self.svc.clock(), run=this_run(), include_deleted=self.wish.include_deleted, wants=wants,
+            )
+        self._note(done, records)
+        return {one.ssl_id for one in (records if wants else batch)}
 
-    def without_request_date(self, total: int | None) -> None:
-        """Imported and discovered certificates have no request date, but an end: when SCM counts more than we know, a report by expiry
-        shows them in one call; what is still missing then, the list finds."""
-        if not self._lacks(total):
+    def _wants(self, record: OrderRecord) -> bool:
+        return self.wish.wants(order_status(record.status_word))
+
+    def store(self, records: Sequence[OrderRecord]) -> None:
+        """Upsert what details told."""
+        with self.svc.store.transaction() as session:
+            done = orders.upsert(
+                session, self.wish.account, records, now=self.svc.clock(), run=this_run(), include_deleted=self.wish.include_deleted,
+            )
+        self._note(done, records)
+        self.read.seen += sum(one.ssl_id not in self.counted for one in records)
+
+    def _note(self, done: orders.Upserted, records: Sequence[OrderRecord]) -> None:
+        _adopt(self.svc, self.wish.account, records)
+        self.read.new += done.new
+        self.read.changed += done.changed
+        self.read.unreadable += done.unreadable
+
+    def by_list(self, *, only_open: bool = False) -> None:
+        """All orders that the wish is about by list and details; with `only_open` those that are not known, and open ones."""
+        with self.svc.store.reading() as session:
+            open_ids = frozenset(orders.open_ids(session, self.wish.account)[0])
+
+        def wanted(ids: Sequence[int]) -> Sequence[int]:
+            return [*self._unknown(ids), *(id_ for id_ in ids if id_ in open_ids)] if only_open else ids
+
+        def come_to(ssl_id: int) -> None:
+            self.resume = self.resume.listed_to(ssl_id, now=self.svc.clock())
+            self._save()
+
+        self.counted = set()
+        self.read.problems += lists.read(
+            self.scm, wanted, self._store_listed, at_once=self.svc.settings.scm_concurrency, unreadable=self.read.unreadable.append,
+            above=self.resume.listed, finished=come_to,
+        )
+
+    def _store_listed(self, records: Sequence[OrderRecord]) -> None:
+        since, places = self.wish.requested_since, self.organization_ids
+        self.store([
+            one for one in records if self._wants(one) and (not places or one.organization_id in places)
+            and (since is None or (one.requested_at is not None and one.requested_at.date() >= since))
+        ])
+
+    def _unknown(self, ids: Sequence[int]) -> list[int]:
+        with self.svc.store.reading() as session:
+            known = orders.known_ssl_ids(session, self.wish.account, ids)
+        return [id_ for id_ in ids if id_ not in known]
+
+    def missing(self, total: int | None, *, full: bool) -> None:
+        """When SCM counts more orders than we know, or than a whole import saw, some have neither a request date nor a source that tells it:
+        a report by expiry shows those that have an end; what is unknown even then, the list finds.
+
+        What the list does not bring either, an order in doubt for example, is looked for once a week only.
+        """
+        lacking, seen, new = self._lacking(total), self.read.seen, self.read.new
+        unseen = (total or 0) - seen if full and not self.resumed else 0
+        if max(lacking, unseen) <= (0 if full else self.resume.lacking):
+            self.resume = self.resume.without(lacking)
             return
-        today = self.svc.clock().date()
-        self._halving(ReportWindow(by="expiry", first=FIRST_DAY, last=today + LAST_END), undated=True)
-        if not self._lacks(total):
-            return
-        ids = (item.ssl_id for item in self.scm.listed())
-        with ThreadPoolExecutor(self.svc.settings.scm_concurrency) as pool:
-            for batch in _batches(ids):
-                with self.svc.store.reading() as session:
-                    known_ids = orders.known_ssl_ids(session, self.wish.account, batch)
-                self.store(pool.map(self.scm.details, [id_ for id_ in batch if id_ not in known_ids]))
+        window = ReportWindow(by="expiry", first=FIRST_DAY, last=self.svc.clock().date() + LAST_END)
+        self.read.problems += _unless_refused(
+            partial(reports.walk, window, partial(self._window, without_date=True), pace=Pace.first(total)))
+        if self._lacking(total):
+            self.counted = set()
+            self.read.problems += lists.read(
+                self.scm, self._unknown, self.store, at_once=self.svc.settings.scm_concurrency, unreadable=self.read.unreadable.append,
+            )
+        self.read.seen = seen + self.read.new - new    # the others were seen before
+        self.resume = self.resume.without(self._lacking(total))
 
-    def _lacks(self, total: int | None) -> bool:
+    def _lacking(self, total: int | None) -> int:
         with self.svc.store.reading() as session:
             known = orders.count(session, self.wish.account)
         if total is not None and total > known:
             log().info("SCM counts %s orders, %s are known", f"{total:,}", f"{known:,}")
-        return total is not None and total > known
+        return max(0, (total or 0) - known)
 
-    def remember(self, started: datetime, *, full: bool) -> None:
+    def remember(self, *, full: bool) -> None:
         """From when on the next import looks for changes."""
         with self.svc.store.transaction() as session:
             state = account_state(session, self.wish.account)
-            state.imported_until, state.import_resume = started, rebuilding.remember({}, rebuilding.remembered(state.import_resume))
+            state.imported_until = self.resume.began
             if full:
-                state.full_import_at = started
+                state.full_import_at = self.resume.began
+            resuming.ended(state, lacking=self.resume.lacking)
+
+
+def _unless_refused(walk: Callable[[], list[str]]) -> list[str]:
+    """What SCM does not report apart or by another date than that of the request, the count and the list find."""
+    try:
+        return walk()
+    except (LoginError, SetupError):
+        raise
+    except RejectedError as error:
+        log().info("left to the list: %s", error)
+        return []
 
 
 def _adopt(svc: Services, account: str, records: Iterable[OrderRecord]) -> None:
@@ -215,6 +256,8 @@ def _adopt(svc: Services, account: str, records: Iterable[OrderRecord]) -> None:
     for record in sorted(records, key=lambda one: one.ssl_id):    # a renewal may have copied its predecessor's marker
         if mark := marked_by(record.comments):
             marked.setdefault(mark, record)
+    if not marked:
+        return
     with svc.store.reading() as session:
         planned = [id_ for id_, status in submissions.statuses(session, marked).items() if status == SubmissionStatus.PLANNED]
     for id_ in planned:

@@ -8,20 +8,20 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
-from models.errors import CertflowError, InputError, LoginError, NotFoundError, SetupError
+from models.errors import CertflowError, InputError, LoginError, NotFoundError, RejectedError, SetupError
 from models.orders import ORDERED, CertificateOrder
 from models.policy import newest_living
-from models.records import OrderRecord
+from models.records import OrderRecord, ReportedOrder, ReportWindow
 from models.status import OPEN, OrderStatus, SubmissionStatus
 from models.summaries import PollSummary
-from models.windows import around
-from tasks import certificates, delivery, marking, rebuilding, revoking, settling
+from models.windows import Pace, around, is_one_day
+from tasks import certificates, delivery, marking, rebuilding, reports, revoking, settling
 from tasks import submissions as sending
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import Session, orders, renewals, revocations, submissions
 from tasks.adapters.store import certificates as repository
 from tasks.retry import step
-from tasks.runs import counted, log, next_look, this_run
+from tasks.runs import POLL_EVERY, counted, log, next_look, this_run
 from tasks.services import Services, open_services
 
 R = TypeVar("R")
@@ -114,34 +114,57 @@ def _look(svc: Services, scm: ScmClient, account: str, rows: list[CertificateOrd
     wanted = {row.ssl_id for row in rows if row.ssl_id is not None}
     failed: list[str] = []
     changed = 0
+    most: int | None = None
     if len(rows) > FEW:
-        changed += _by_report(svc, scm, account, rows, wanted, failed)
-    missing = sorted(wanted)[:MOST_MISSING_DETAILS if len(rows) > FEW else None]
+        changed, reported = _by_report(svc, scm, account, rows, wanted, failed)
+        most = MOST_MISSING_DETAILS if reported else None
+    missing = _in_turn(sorted(wanted), most, svc.clock())
     with ThreadPoolExecutor(svc.settings.scm_concurrency) as pool:
         records = [one for one in pool.map(lambda ssl_id: _details(scm, ssl_id, failed), missing) if one is not None]
     changed += _store(svc, account, records, failed)
     return Looked(checked=len(rows), changed=changed, failed=tuple(failed))
 
 
+def _in_turn(ids: list[int], most: int | None, now: datetime) -> list[int]:
+    """At most so many of them, others at each poll."""
+    if most is None or len(ids) <= most:
+        return ids
+    first = int(now.timestamp() // POLL_EVERY.total_seconds()) * most % len(ids)
+    return [*ids[first:], *ids[:first]][:most]
+
+
 def _by_report(
     svc: Services, scm: ScmClient, account: str, rows: list[CertificateOrder], wanted: set[int], failed: list[str]
-) -> int:
-    """What a few reports say of the open orders; those found leave `wanted`."""
+) -> tuple[int, bool]:
+    """How many a few reports changed of the open orders, and whether SCM gives a report; those found leave `wanted`."""
     changed = 0
-    unreadable: list[str] = []
+
+    def read(window: ReportWindow) -> int:
+        nonlocal changed
+        held = 0
+        batch: list[ReportedOrder] = []
+        for row in scm.reported(window, unreadable=log().warning, patient=is_one_day(window)):
+            held += 1
+            if row.ssl_id in wanted:
+                batch.append(row)
+        for first in range(0, len(batch), BATCH):
+            with svc.store.transaction() as session:
+                done, _ = orders.upsert_reported(session, account, batch[first:first + BATCH], now=svc.clock(), run=this_run())
+            changed += done.changed
+            failed.extend(done.unreadable)
+        wanted.difference_update(row.ssl_id for row in batch)
+        return held
+
     for window in around(row.requested_at.date() for row in rows if row.requested_at):
-        batch: list[OrderRecord] = []
         try:
-            for record in scm.report(window, unreadable=unreadable.append):
-                if record.ssl_id in wanted:
-                    wanted.discard(record.ssl_id)
-                    batch.append(record)
-        except LoginError:
+            reports.walk(window, read, pace=Pace.first(0))
+        except (LoginError, SetupError):
             raise
         except CertflowError as error:
             log().warning("the report of %s to %s could not be read, its orders are asked for one by one: %s", window.first, window.last, error)
-        changed += _store(svc, account, batch, failed)
-    return changed
+            if isinstance(error, RejectedError):
+                return changed, False
+    return changed, True
 
 
 def _details(scm: ScmClient, ssl_id: int, failed: list[str]) -> OrderRecord | None:

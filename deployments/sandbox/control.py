@@ -113,6 +113,7 @@ def _change_order(scm: Scm, request: Request, body: Any) -> Any:
     if status is not None and status not in STATUSES:
         raise WrongError(f"status is one of {', '.join(STATUSES)}")
     _set(order, body, Order)
+    scm.book.by_request = None
     order.der = None if "defects" in body else order.der
     if status is not None:
         _move(scm, order, status)

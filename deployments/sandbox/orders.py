@@ -1,6 +1,7 @@
 """Orders and how they move: the book of all of them, and the CA that works on the open ones (contract 6)."""
 
 import heapq
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -116,6 +117,11 @@ def end_of_term(issued: datetime, term: int) -> datetime:
     return start_of_day(issued) + timedelta(days=term, seconds=-1)
 
 
+def _requested(order: Order) -> datetime:
+    assert order.requested is not None  # noqa: S101 - only such orders are sorted
+    return order.requested
+
+
 @dataclass(slots=True)
 class OrderBook:
     """All orders by number, name and serial number, and what the CA still has to do."""
@@ -127,9 +133,12 @@ class OrderBook:
     work: list[tuple[datetime, int, str]] = field(default_factory=list)
     """What happens next to open orders: when, to which, its next status."""
     next_id: int = 41001
+    by_request: list[Order] | None = None
+    """Those with a request date, by it; None until somebody asks, and again after a change."""
 
     def add(self, order: Order) -> None:
         self.rows.append(order)
+        self.by_request = None
         self.by_id[order.id] = order
         self.by_name.setdefault(order.common_name, []).append(order)
         if order.serial is not None:
@@ -138,6 +147,7 @@ class OrderBook:
 
     def remove(self, order: Order) -> None:
         self.rows.remove(order)
+        self.by_request = None
         del self.by_id[order.id]
         self.by_name[order.common_name].remove(order)
         if order.serial is not None:
@@ -153,6 +163,14 @@ class OrderBook:
 
     def named(self, name: str) -> list[Order]:
         return self.by_name.get(name, [])
+
+    def requested_between(self, since: datetime | None, until: datetime | None) -> list[Order]:
+        """By number; a report of a few days must not look at a million orders."""
+        if self.by_request is None:
+            self.by_request = sorted((one for one in self.rows if one.requested is not None), key=_requested)
+        first = bisect_left(self.by_request, since, key=_requested) if since else 0
+        last = bisect_right(self.by_request, until, key=_requested) if until else None
+        return sorted(self.by_request[first:last], key=lambda order: order.id)
 
     def matching(self, tests: Iterable[Callable[[Order], bool]], among: Iterable[Order] | None = None) -> Iterator[Order]:
         asked = tuple(tests)

@@ -37,7 +37,7 @@ def certificates_report(call: Call) -> Response:
     asked = call.fields() if call.body else {}
     tests = _tests(call, asked)
     with_zeros = asked.get("serialNumberFormat") == "HEXWithLeadingZeros"
-    among = call.scm.book.named(asked["commonName"]) if asked.get("commonName") else None
+    among = call.scm.book.named(asked["commonName"]) if asked.get("commonName") else _requested(call, asked)
     found = list(call.scm.book.matching(tests, among)) if tests else list(call.scm.book.rows)
     headers = {"Content-Type": JSON, "Content-Disposition": 'attachment; filename="rest_api_ssl-certificates.json"'}
     return StreamingResponse(_stream(call, found, with_zeros=with_zeros), headers=headers)
@@ -104,6 +104,14 @@ def _window(asked: Mapping[str, Any]) -> list[Test]:
         moment = get(order)
         return moment is not None and (since is None or moment >= since) and (until is None or moment <= until)
     return [test]
+
+
+def _requested(call: Call, asked: Mapping[str, Any]) -> list[Order] | None:
+    """The orders of a window by request date; None when another date counts, or none."""
+    since, until = _moment(asked, "from"), _moment(asked, "to")
+    if (since is None and until is None) or _choice(asked, "certificateDateAttribute", DATES) not in {None, 4}:
+        return None
+    return call.scm.book.requested_between(since, until)
 
 
 def _moment(asked: Mapping[str, Any], name: str) -> datetime | None:

@@ -1,5 +1,6 @@
 """Which windows of the report are asked for."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -7,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.errors import CertflowError, LoginError, NotFoundError, RejectedError, RightsError, ThrottledError, TransientError
 from models.records import ReportWindow
-from models.windows import around, changed_since, halved, whole
-from tasks.importing import MOST_FAILURES
+from models.windows import EVER, ROWS, USUAL_AGE, Pace, around, changed_since, undated, whole
+from tasks.reports import MOST_FAILURES, walk
 
 NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -36,58 +38,87 @@ def test_a_few_windows_hold_all_days_with_a_day_around_them(wanted: list[date], 
 def test_days_that_are_near_share_a_window_and_the_nearest_are_joined_first() -> None:
     """RULES S3"""
     wanted = [date(2026, 1, day) for day in (1, 8, 20)] + [date(2026, 3, 1), date(2026, 6, 1), date(2026, 12, 1)]
-    assert [span(one) for one in around(wanted)] == [
+    assert [span(one) for one in around(wanted, most=4)] == [
         (date(2025, 12, 31), date(2026, 1, 21)), (date(2026, 2, 28), date(2026, 3, 2)), (date(2026, 5, 31), date(2026, 6, 2)),
         (date(2026, 11, 30), date(2026, 12, 2)),
     ]
 
 
-@given(days, days, st.sampled_from(["request", "issuance", "expiry", "revocation"]))
-def test_halves_meet_lose_nothing_and_are_shorter(one: date, other: date, by: str) -> None:
-    """RULES S3, DESIGN 5: so halving always ends, at single days."""
-    window = ReportWindow(by=by, first=min(one, other), last=max(one, other), organization_ids=(7,), common_name="www.example.com")
-    halves = halved(window)
-    if one == other:
-        assert halves is None
-        return
-    assert halves is not None
-    older, newer = halves
-    assert (span(older)[0], span(newer)[1]) == span(window)
-    assert span(older)[0] <= span(older)[1] == span(newer)[0] - DAY < span(newer)[1] + DAY
-    assert all(replace(half, first=window.first, last=window.last) == window for half in halves)
+def test_a_window_is_sized_by_what_the_last_one_held() -> None:
+    """RULES S3: some thousand rows in each, few calls for a large account, and one for a small one."""
+    assert Pace.first(ROWS).days == EVER
+    assert Pace.first(50 * ROWS).days == USUAL_AGE // 50
+    ten = ReportWindow(first=date(2026, 4, 1), last=date(2026, 4, 10))
+    sized = {rows: Pace(10).after(ten, rows).days for rows in (0, 10, ROWS // 2, ROWS, 2 * ROWS, 10**9)}
+    assert sized == {0: 40, 10: 40, ROWS // 2: 20, ROWS: 10, 2 * ROWS: 5, 10**9: 1}
+    assert Pace(10).halved(ten) == Pace(5, 5)
+    assert Pace(5, 5).after(ReportWindow(first=date(2026, 4, 1), last=date(2026, 4, 5)), 0) == Pace(6, 6)    # slowly back to what failed
 
 
-@given(days, st.integers(0, 60))
-def test_halving_to_the_end_gives_each_day_once_the_oldest_first(first: date, length: int) -> None:
-    """RULES S3"""
-    waiting, single = [ReportWindow(first=first, last=first + length * DAY)], []
-    while waiting:
-        window = waiting.pop()
-        halves = halved(window)
-        if halves is None:
-            single.append(span(window))
-        else:
-            waiting += reversed(halves)
-    assert single == [(first + number * DAY, first + number * DAY) for number in range(length + 1)]
+def held(per_day: Callable[[date], int], window: ReportWindow) -> int:
+    first, last = span(window)
+    return sum(per_day(first + number * DAY) for number in range((last - first).days + 1))
 
 
-def test_a_single_day_and_a_window_without_ends_have_no_halves() -> None:
-    """RULES S3"""
-    day = date(2026, 4, 1)
-    for window in (ReportWindow(first=day, last=day), ReportWindow(first=day), ReportWindow(last=day), ReportWindow()):
-        assert halved(window) is None
+@given(st.integers(1, 100), st.integers(0, 60_000), st.lists(st.integers(0, 100), max_size=3), st.integers(1, 500))
+def test_windows_hold_each_day_once_the_newest_first_and_each_day_that_fails_is_named(
+    length: int, per_day: int, broken: list[int], longest: int,
+) -> None:
+    """RULES S3: whatever is too long for SCM, and whatever day it cannot report."""
+    whole_window = ReportWindow(first=date(2026, 1, 1), last=date(2026, 1, 1) + (length - 1) * DAY)
+    bad = {date(2026, 1, 1) + number * DAY for number in broken if number < length}
+    read: list[ReportWindow] = []
+
+    def act(window: ReportWindow) -> int:
+        first, last = span(window)
+        if (last - first).days >= longest or any(first <= day <= last for day in bad):
+            raise TransientError("too much")
+        read.append(window)
+        return held(lambda _: per_day, window)
+
+    problems = walk(whole_window, act, pace=Pace.first(length * per_day))
+    seen = [first + number * DAY for first, last in map(span, reversed(read)) for number in range((last - first).days + 1)]
+    assert seen == [day for number in range(length) if (day := date(2026, 1, 1) + number * DAY) not in bad]
+    assert [text[:20] for text in problems] == [f"orders of {day}" for day in sorted(bad, reverse=True)]
 
 
-@pytest.mark.parametrize("most_days", [1, 31, 366])
-def test_a_server_that_reports_few_days_at_once_is_understood_before_we_give_up(most_days: int) -> None:
-    """RULES S3: an import ends after 20 failures in a row"""
-    waiting, in_a_row, most = [whole(NOW)], 0, 0
-    while waiting:
-        first, last = span(window := waiting.pop())
-        in_a_row = in_a_row + 1 if (last - first).days >= most_days else 0
-        most = max(most, in_a_row)
-        waiting += reversed(halved(window) or ()) if in_a_row else ()
-    assert 0 < most < MOST_FAILURES
+@pytest.mark.parametrize(("total", "most"), [(10_000, 1), (100_000, 25), (1_000_000, 80)])
+def test_a_large_account_costs_few_calls(total: int, most: int) -> None:
+    """RULES S3: orders of four years, most of them young."""
+    newest = span(whole(NOW))[1]
+    years = 4 * 365
+
+    def per_day(day: date) -> int:
+        age = (newest - day).days
+        return 0 if age >= years else round(2 * total * (years - age) / years**2)
+
+    windows: list[ReportWindow] = []
+
+    def act(window: ReportWindow) -> int:
+        windows.append(window)
+        first, last = span(window)
+        return held(per_day, replace(window, first=max(first, newest - years * DAY), last=last)) if last > newest - years * DAY else 0
+
+    assert walk(whole(NOW), act, pace=Pace.first(total)) == []
+    assert len(windows) <= most
+    assert max(act(window) for window in windows[:]) < 3 * ROWS
+
+
+@pytest.mark.parametrize(("error", "asked"), [
+    (RightsError("no"), 1), (NotFoundError("what?"), 1), (RejectedError("no"), 14), (TransientError("later"), MOST_FAILURES),
+    (ThrottledError("later"), 1), (LoginError("who?"), 1),
+])
+def test_a_report_that_is_refused_ends_at_once_or_at_a_single_day(error: CertflowError, asked: int) -> None:
+    """Contract 5.17: a refusal may be about the range; a right or an address that is missing is not."""
+    windows: list[ReportWindow] = []
+
+    def act(window: ReportWindow) -> int:
+        windows.append(window)
+        raise error
+
+    with pytest.raises(type(error)):
+        walk(whole(NOW), act, pace=Pace.first(0))
+    assert len(windows) == asked
 
 
 def test_a_whole_import_never_ends_before_it_begins() -> None:
@@ -111,3 +142,12 @@ def test_without_open_orders_requests_are_looked_for_a_day_back() -> None:
     for oldest in (None, NOW):
         [request] = [window for window in changed_since(NOW, NOW, oldest_open=oldest) if window.by == "request"]
         assert span(request) == (date(2026, 3, 31), date(2026, 4, 2))
+
+
+def test_what_has_no_request_date_is_asked_for_by_its_source_and_end() -> None:
+    """Contract 5.17, RULES S3"""
+    windows = undated(NOW, organization_ids=[3])
+    assert [(window.by, window.source, window.organization_ids) for window in windows] == [
+        ("expiry", "imported", (3,)), ("expiry", "discovery", (3,)),
+    ]
+    assert all(first == date(2000, 1, 1) and last > date(2060, 1, 1) for first, last in map(span, windows))

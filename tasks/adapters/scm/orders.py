@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from models.errors import NotReadyError
-from models.records import Enrolled, EnrollRequest, ListedOrder, OrderRecord, ReportWindow
+from models.records import Enrolled, EnrollRequest, ListedOrder, OrderRecord, ReportedOrder, ReportWindow
 from tasks.adapters.scm import parsing, report, values
 from tasks.adapters.scm.calls import Call, Calls, Repeat, logger
 from tasks.adapters.scm.credentials import OAuth2Client
@@ -41,13 +41,18 @@ class OrderCalls:
             self._calls, Call(method="GET", path="/ssl/v1", what="the list of orders", query=query), parsing.listed, lambda one: one.ssl_id,
         )
 
-    def report(
-        self, window: ReportWindow, *, unreadable: Callable[[str], None] = logger.warning, patient: bool = True, undated: bool = False
-    ) -> Iterator[OrderRecord]:
-        """The orders of a window, streamed (contract 5.17). The last day is covered whole; a few orders of the next one may come too.
+    def report(self, window: ReportWindow, *, unreadable: Callable[[str], None] = logger.warning) -> Iterator[OrderRecord]:
+        """The orders of a window, streamed; see `reported`."""
+        return (order for row in self.reported(window, unreadable=unreadable) if (order := row.read()) is not None)
 
-        A row that cannot be read is told to `unreadable`, with its id and the reason, and does not end the report; a row with a date that
-        cannot be read is told and yielded without it. Raises: RejectedError with SCM's reason, TransientError for a report that breaks off,
+    def reported(
+        self, window: ReportWindow, *, unreadable: Callable[[str], None] = logger.warning, patient: bool = True, undated: bool = False
+    ) -> Iterator[ReportedOrder]:
+        """The rows of a window, streamed and not read yet (contract 5.17). The last day is covered whole; a few orders of the next one may
+        come too.
+
+        A row that cannot be read is told to `unreadable`, with its id and the reason, and does not end the report; an order with a date that
+        cannot be read is told and read without it. Raises: RejectedError with SCM's reason, TransientError for a report that breaks off,
         maybe after some rows; not `patient`, it is hardly repeated, for a caller that can ask for less at once. `undated` leaves out the rows
         that have a request date.
         """
@@ -56,12 +61,12 @@ class OrderCalls:
             self._calls, window, admin_host=self._admin_host, unreadable=unreadable, undated=undated, deadline=deadline,
         )
 
-    def details(self, ssl_id: int) -> OrderRecord:
-        """An order's details (contract 5.7). Raises: NotFoundError."""
+    def details(self, ssl_id: int, *, unreadable: Callable[[str], None] = logger.warning) -> OrderRecord:
+        """An order's details (contract 5.7). A date that cannot be read is told to `unreadable` and left out. Raises: NotFoundError."""
         call = Call(method="GET", path=f"/ssl/v1/{ssl_id}", what=f"order {ssl_id}")
         answer = self._calls.send(call)
         try:
-            found = parsing.order(answer.object(), complain=logger.warning)
+            found = parsing.order(answer.object(), complain=unreadable)
             if found.ssl_id != ssl_id:
                 raise Unreadable("it is about another order")
         except Unreadable as reason:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from models.records import (
     AdminRecord,
@@ -19,6 +20,8 @@ from tasks.adapters.scm import values
 from tasks.adapters.scm.values import Row, Unreadable
 
 Complaint = Callable[[str], None]
+
+_ONLY_IN_DETAILS = frozenset({"certType", "certificateDetails", "autoRenewDetails"})
 
 
 def organizations(rows: list[Row]) -> list[OrganizationRecord]:
@@ -138,48 +141,69 @@ def listed(row: Row) -> ListedOrder:
     )
 
 
-def order(row: Row, *, complain: Complaint) -> OrderRecord:
+def order(row: Row, *, complain: Complaint, digest: int | None = None) -> OrderRecord:
     """An order as its details (contract 5.7) or a row of the report (5.17) show it.
 
-    A date or serial number that cannot be read is left out and told to `complain`; without id or status there is no record.
+    A date or serial number that cannot be read is left out and told to `complain`, and the record then has no digest; without id or status
+    there is no record.
     """
-    ssl_id = values.identity(row, "id", "sslId")
+    kept = values.cleaned(row)
+    if not kept.keys().isdisjoint(_ONLY_IN_DETAILS):
+        kept = _as_reported(kept)
+    ssl_id = values.identity(kept, "id", "sslId")
+    name, text, whole = values.clean_name, values.clean_text, digest
+
+    def left_out(reason: Unreadable) -> None:
+        nonlocal whole
+        whole = None
+        complain(f"order {ssl_id}: {reason}; it was left out")
 
     def dated(field: str) -> datetime | None:
+        if field not in kept:
+            return None
         try:
-            return values.moment(row, field)
+            return values.moment(kept, field)
         except Unreadable as reason:
-            complain(f"order {ssl_id}: {reason}; it was left out")
+            left_out(reason)
             return None
 
+    serial_number = None
     try:
-        serial_number = values.serial(row, "serialNumber")
+        serial_number = values.serial(kept, "serialNumber") if "serialNumber" in kept else None
     except Unreadable as reason:
-        complain(f"order {ssl_id}: {reason}; it was left out")
-        serial_number = None
-    profile_of = values.inner(row, "certType")
-    certificate = values.inner(row, "certificateDetails")
+        left_out(reason)
     return OrderRecord(
-        ssl_id=ssl_id, common_name=values.name(row, "commonName"), status_word=values.required_name(row, "status"),
-        subject_alternative_names=values.dns_names(row, "subjectAlternativeNames", "subjAltNames")
-        or values.dns_names(certificate, "subjectAltNames"),
-        organization_id=values.number(row, "orgId"), organization_name=values.name(row, "organizationName"),
-        profile_id=values.number(profile_of, "id") or values.number(row, "typeId"),
-        profile_name=values.name(profile_of, "name") or values.name(row, "type"),
-        term_days=values.number(row, "term"), serial_number=serial_number,
-        issuer=values.text(row, "issuer") or values.text(certificate, "issuer"), backend_id=values.name(row, "backendCertId", "orderNumber"),
-        requester=values.text(row, "requester"), approver=values.text(row, "approver", "owner"),
-        external_requester=values.text(row, "externalRequester"), requested_via=values.text(row, "requestedVia"),
-        comments=values.text(row, "comments"), key_algorithm=values.name(row, "keyAlgorithm", "publicKeyAlg"),
-        key_size=values.name(row, "keySize", "publicKeySize"), requested_at=dated("requested"), approved_at=dated("approved"),
+        ssl_id=ssl_id, common_name=name(kept, "commonName"), status_word=name(kept, "status") or values.required_name(row, "status"),
+        subject_alternative_names=values.dns_names(kept, "subjectAlternativeNames", "subjAltNames"),
+        organization_id=values.number(kept, "orgId"), organization_name=name(kept, "organizationName"),
+        profile_id=values.number(kept, "typeId"), profile_name=name(kept, "type"), term_days=values.number(kept, "term"),
+        serial_number=serial_number, issuer=text(kept, "issuer"), backend_id=name(kept, "backendCertId") or name(kept, "orderNumber"),
+        requester=text(kept, "requester"), approver=text(kept, "approver") or text(kept, "owner"),
+        external_requester=text(kept, "externalRequester"), requested_via=text(kept, "requestedVia"),
+        comments=text(kept, "comments"), key_algorithm=name(kept, "keyAlgorithm") or name(kept, "publicKeyAlg"),
+        key_size=name(kept, "keySize") or name(kept, "publicKeySize"), requested_at=dated("requested"), approved_at=dated("approved"),
         issued_at=dated("issued"), declined_at=dated("declined"), expires_at=dated("expires"), replaced_at=dated("replaced"),
-        revoked_at=dated("revoked"), renewed=values.boolean(row.get("renewed")),
-        auto_renew=values.name(values.inner(row, "autoRenewDetails"), "state"), custom_fields=_custom_values(row),
+        revoked_at=dated("revoked"), renewed=values.boolean(kept["renewed"]) if "renewed" in kept else None,
+        auto_renew=name(kept, "autoRenewState"), custom_fields=_custom_values(kept), digest=whole,
     )
 
 
+def _as_reported(kept: dict[str, Any]) -> dict[str, Any]:
+    """What details hold in objects of their own, under the names of the report."""
+    profile_of, certificate = values.inner(kept, "certType"), values.inner(kept, "certificateDetails")
+    given = {
+        "typeId": values.number(profile_of, "id"), "type": values.name(profile_of, "name"),
+        "issuer": kept.get("issuer") or values.text(certificate, "issuer"),
+        "subjAltNames": kept.get("subjAltNames") or certificate.get("subjectAltNames"),
+        "autoRenewState": values.name(values.inner(kept, "autoRenewDetails"), "state"),
+    }
+    return kept | {field: value for field, value in given.items() if value is not None}
+
+
 def _custom_values(row: Row) -> tuple[tuple[str, str], ...] | None:
-    given = row.get("customFields")
-    if given is None:
+    if (given := row.get("customFields")) is None:
         return None
-    return tuple((values.required_name(one, "name"), values.text(one, "value") or "") for one in values.objects(given))
+    if not given:
+        return ()
+    fields = map(values.cleaned, values.objects(given))
+    return tuple((values.clean_name(one, "name") or values.required_name(one, "name"), values.clean_text(one, "value") or "") for one in fields)

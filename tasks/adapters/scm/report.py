@@ -1,12 +1,15 @@
 """The certificate report (contract 5.17), read as it arrives: memory does not grow with it."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from functools import partial
+from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any
 
 from models.errors import InputError
-from models.records import OrderRecord, ReportWindow
+from models.records import OrderRecord, ReportedOrder, ReportWindow
 from tasks.adapters.scm import parsing, values
 from tasks.adapters.scm.calls import Call, Calls
 from tasks.adapters.scm.rowwise import Rowwise
@@ -15,13 +18,19 @@ from tasks.adapters.scm.values import Unreadable
 DONE = 0
 ANY_STATUS = 0
 DATE_ATTRIBUTES = MappingProxyType({"revocation": 2, "expiry": 3, "request": 4, "issuance": 5})
+SOURCES = MappingProxyType({"discovery": 3, "imported": 4})
+
+READ_AS = b"1"
+"""Part of each digest: raise it when more or other facts are taken from a row than before, so that all rows are read again."""
+
+_HASHES = re.compile(r',?\s*"(?:sha1|md5)"\s*:\s*(?:"[^"]*"|null)')
 
 
 def rows(
     calls: Calls, window: ReportWindow, *, admin_host: bool, unreadable: Callable[[str], None], undated: bool = False,
     deadline: float | None = None,
-) -> Iterator[OrderRecord]:
-    """The orders of a window; see `ScmClient.report`."""
+) -> Iterator[ReportedOrder]:
+    """The rows of a window; see `ScmClient.reported`."""
     call = Call(
         method="POST", path="/report/v1/ssl-certificates", what="the certificate report", query={"output_type": "buffered"},
         body=_body(window, admin_host=admin_host), deadline=deadline,
@@ -29,12 +38,14 @@ def rows(
     with calls.opened(call) as response:
         report = Rowwise(calls.pieces(response), list_field="reports")
         try:
-            for row in report.rows():
+            for row, text in report.rows():
                 # Rows of a report that has failed by now mean nothing.
                 if not _is_done(report.others.get("statusCode", DONE)) or (undated and _has_request_date(row)):
                     continue
-                if (record := _record(row, unreadable)) is not None:
-                    yield record
+                try:
+                    yield _reported(row, text, unreadable)
+                except Unreadable as reason:
+                    unreadable(str(reason))
         except Unreadable as reason:
             raise calls.unreadable(call, reason) from None
     if "statusCode" not in report.others:
@@ -68,6 +79,8 @@ def _body(window: ReportWindow, *, admin_host: bool) -> dict[str, Any]:
         body["organizationIds"] = list(window.organization_ids)
     if window.common_name:
         body["commonName"] = window.common_name
+    if window.source:
+        body["certificateRequestSource"] = choice(SOURCES[window.source])
     return body
 
 
@@ -79,12 +92,28 @@ def _has_request_date(row: Any) -> bool:
         return False
 
 
-def _record(row: Any, unreadable: Callable[[str], None]) -> OrderRecord | None:
+def _reported(row: Any, text: str, unreadable: Callable[[str], None]) -> ReportedOrder:
+    """Raises: Unreadable for what is no order at all."""
     if not isinstance(row, dict):
-        unreadable("a row of the report is no object")
-        return None
+        raise Unreadable("a row of the report is no object")
     try:
-        return parsing.order(row, complain=unreadable)
+        ssl_id = values.identity(row, "id", "sslId")
     except Unreadable as reason:
-        unreadable(f"order {values.number(row, 'id') or 'without id'}: {reason}")
+        raise Unreadable(f"order without id: {reason}") from None
+    digest = _digest(text)
+    return ReportedOrder(ssl_id, digest, partial(_record, row, digest, unreadable))
+
+
+def _digest(text: str) -> int:
+    if '"sha1"' in text or '"md5"' in text:
+        text = _HASHES.sub("", text)
+    found = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8, person=READ_AS).digest()
+    return int.from_bytes(found, "big", signed=True)
+
+
+def _record(row: dict[str, Any], digest: int, unreadable: Callable[[str], None]) -> OrderRecord | None:
+    try:
+        return parsing.order(row, complain=unreadable, digest=digest)
+    except Unreadable as reason:
+        unreadable(f"order {values.number(row, 'id', 'sslId')}: {reason}")
         return None

@@ -30,10 +30,12 @@ class Rowwise:
         self._utf8 = codecs.getincrementaldecoder("utf-8-sig")()
         self._text = ""
         self._at = 0
+        self._from = 0
+        """Where the last value begins."""
         self._ended = False
 
-    def rows(self) -> Iterator[Any]:
-        """The items of the list. Raises: Unreadable for what is no JSON object, or not all of one."""
+    def rows(self) -> Iterator[tuple[Any, str]]:
+        """The items of the list, each with the text it was read from. Raises: Unreadable for what is no JSON object, or not all of one."""
         more = self._one_of("{") == "{" and not self._follows("}")
         while more:
             field = self._value()
@@ -46,12 +48,13 @@ class Rowwise:
         if self._next():
             raise Unreadable("there is more after its end")
 
-    def _items(self) -> Iterator[Any]:
+    def _items(self) -> Iterator[tuple[Any, str]]:
         if self._follows("]"):
             return
         more = True
         while more:
-            yield self._value()
+            value = self._value()
+            yield value, self._text[self._from:self._at]
             more = self._one_of(",]") == ","
 
     def _value(self) -> Any:
@@ -64,7 +67,7 @@ class Rowwise:
             except (ValueError, RecursionError):
                 raise Unreadable("it holds what cannot be read") from None
             if end < len(self._text):    # a number at the very end may go on
-                self._at = end
+                self._from, self._at = self._at, end
                 return value
             if self._ended or len(self._text) - self._at > LONGEST_ITEM:
                 raise Unreadable(BROKEN_OFF)

@@ -2,8 +2,9 @@
 
 from datetime import datetime, time, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
+from models.ids import new_id
 from models.orders import IMPORTED, CertificateOrder, Run
 from models.records import OrderRecord
 from models.status import OrderStatus
@@ -25,17 +26,28 @@ def event(order_id: UUID, kind: str, detail: str, *, now: datetime, run: Run | N
     }
 
 
-def new_row(account: str, record: OrderRecord, status: OrderStatus, *, now: datetime) -> dict[str, Any]:
+NEW = (
+    "id", "account", "ssl_id", "status", "common_name", "subject_alternative_names", "organization_id", "organization_name",
+    "certificate_profile_id", "certificate_profile_name", "term_days", "key_algorithm", "key_size", "custom_fields", "comments",
+    "external_requester_emails", "serial_number", "requester", "requested_via", "requested_at", "approved_at", "issued_at", "expires_at",
+    "revoked_at", "declined_at", "replaced_at", "origin", "report_digest", "created_at", "changed_at",
+)
+"""Columns of `new_row`."""
+
+EVENT = ("order_id", "at", "kind", "detail", "flow_run_id", "started_by", "requested_by")
+"""Columns of `event`."""
+
+
+def new_row(account: str, record: OrderRecord, status: OrderStatus, *, now: datetime) -> tuple[Any, ...]:
     """An order that SCM holds and we did not know."""
-    row = _copied(record)
-    own = {name: value for name, value in _own_words(record).items() if value is not None}
-    return row | {
-        "common_name": "", "subject_alternative_names": [], "custom_fields": {}, "external_requester_emails": [],
-        "key_algorithm": None, "key_size": None, "comments": None,
-    } | own | {
-        "id": uuid4(), "account": account, "ssl_id": record.ssl_id, "status": status.value, "origin": IMPORTED,
-        "certificate_profile_id": record.profile_id, "certificate_profile_name": record.profile_name, "created_at": now, "changed_at": now,
-    }
+    names, emails = record.subject_alternative_names, record.external_requester
+    return (
+        new_id(), account, record.ssl_id, status.value, record.common_name or (names[0] if names else ""), list(names or ()),
+        record.organization_id, record.organization_name, record.profile_id, record.profile_name, _term(record), record.key_algorithm,
+        record.key_size, dict(record.custom_fields or ()), record.comments, _emails(emails) if emails else [], record.serial_number,
+        record.requester, record.requested_via, record.requested_at, record.approved_at, record.issued_at, record.expires_at,
+        record.revoked_at, record.declined_at, record.replaced_at, IMPORTED, record.digest, now, now,
+    )
 
 
 def differing(row: CertificateOrder, record: OrderRecord, status: OrderStatus | None) -> dict[str, Any]:
@@ -54,9 +66,17 @@ def differing(row: CertificateOrder, record: OrderRecord, status: OrderStatus | 
 
 def _copied(record: OrderRecord) -> dict[str, Any]:
     facts = {name: getattr(record, name) for name in _COPIED}
-    if (record.term_days or 0) > LONGEST_TERM:    # no column holds it, and one mad row must not cost us its batch
-        facts["term_days"] = None
+    facts["term_days"] = _term(record)
     return facts
+
+
+def _term(record: OrderRecord) -> int | None:
+    """No column holds a longer one, and one mad row must not cost us its batch."""
+    return None if record.term_days is None or abs(record.term_days) > LONGEST_TERM else record.term_days
+
+
+def _emails(given: str) -> list[str]:
+    return [part.strip() for part in given.split(",")]
 
 
 def _own_words(record: OrderRecord) -> dict[str, Any]:
@@ -66,7 +86,7 @@ def _own_words(record: OrderRecord) -> dict[str, Any]:
         "common_name": record.common_name or (names[0] if names else None),
         "subject_alternative_names": list(names) if names is not None else None,
         "key_algorithm": record.key_algorithm, "key_size": record.key_size, "comments": record.comments,
-        "external_requester_emails": [part.strip() for part in record.external_requester.split(",")] if record.external_requester else None,
+        "external_requester_emails": _emails(record.external_requester) if record.external_requester else None,
         "custom_fields": dict(record.custom_fields) if record.custom_fields is not None else None,
     }
 

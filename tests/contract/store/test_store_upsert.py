@@ -1,18 +1,20 @@
 """Writing what SCM showed: new, changed, unchanged and unreadable rows, tombstones, markers, and many at once."""
 
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import event
 
+from models.errors import RejectedError
 from models.marker import with_marker
 from models.orders import IMPORTED, CertificateOrder, Run
-from models.records import OrderRecord
+from models.records import OrderRecord, ReportedOrder
 from models.status import OrderStatus, SubmissionStatus
 from tasks.adapters.store import Store, orders
 
@@ -222,3 +224,72 @@ def counted(store: Store) -> Any:
     event.listen(store.engine, "before_cursor_execute", note)
     yield seen
     event.remove(store.engine, "before_cursor_execute", note)
+
+
+def reported(rows: Sequence[OrderRecord], digest: int) -> list[ReportedOrder]:
+    """Rows of a report that nobody has read."""
+    return [ReportedOrder(one.ssl_id, digest, partial(replace, one, digest=digest)) for one in rows]
+
+
+def test_a_row_of_the_report_that_is_here_already_is_not_read_again(store: Store, record: Record, now: datetime) -> None:
+    """RULES S3: nor written; a changed one is, and so is one that somebody looks for by status or among the deleted"""
+    rows = reported([record(number, **FACTS) for number in range(1, 11)], digest=-5)
+    with store.transaction() as session:
+        done, read = orders.upsert_reported(session, "default", rows, now=now, run=None)
+    assert (done.new, len(read), row(store, 3).report_digest) == (10, 10, -5)
+    rows[3:5] = reported([record(4, **FACTS), record(5, **FACTS | {"serial_number": "cd"})], digest=6)
+    with store.transaction() as session, counted(store) as statements:
+        done, read = orders.upsert_reported(session, "default", rows, now=now, run=None)
+    assert (done.changed, [one.ssl_id for one in read], row(store, 4).report_digest, row(store, 5).serial_number) == (1, [4, 5], 6, "cd")
+    assert sum(statement.startswith("UPDATE") for statement in statements) <= 2
+    with store.transaction() as session, counted(store) as statements:
+        done, read = orders.upsert_reported(session, "default", rows, now=now, run=None)
+    assert (done.new, done.changed, read) == (0, 0, [])
+    assert not [statement for statement in statements if statement.startswith(("UPDATE", "INSERT"))]
+    for more in ({"wants": lambda one: one.ssl_id == 7}, {"include_deleted": True}):
+        with store.transaction() as session:
+            _, read = orders.upsert_reported(session, "default", rows, now=now, run=None, **more)
+        assert [one.ssl_id for one in read] == ([7] if "wants" in more else list(range(1, 11)))
+
+
+@pytest.mark.parametrize("word", ["Reticulated", "Issued"])
+def test_a_status_that_we_do_not_know_is_told_each_time(store: Store, record: Record, now: datetime, word: str) -> None:
+    """RULES S4"""
+    for digest in (1, 2, 2):
+        with store.transaction() as session:
+            done, _ = orders.upsert_reported(
+                session, "default", reported([record(7, status_word=word if digest == 2 else "Issued")], digest), now=now, run=None)
+    assert len(done.unreadable) == (word != "Issued")
+    assert row(store, 7).report_digest == (2 if word == "Issued" else None)
+
+
+ODD = "tab\t line\n return\r back\\slash \\N \\. quote\" 'single' {\"a\": 1} Grüße 🔐 \u2028 \x7f \x1f %s"
+
+
+def test_texts_of_any_kind_come_through_in_bulk_as_they_went_in(store: Store, record: Record, now: datetime) -> None:
+    """Contract 5.7: comments are free text; COPY and executemany must not take it for something else"""
+    written(store, [record(
+        7, common_name=ODD, comments=ODD, requester="\\N", organization_name="", custom_fields=((ODD, ODD),), external_requester=f"{ODD}, b",
+        subject_alternative_names=(ODD, "b.example.com"), requested_at=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC),
+        issued_at=datetime(1950, 1, 1, 12, tzinfo=timezone(timedelta(hours=9))),
+    )], now=now)
+    found = row(store, 7)
+    assert (found.common_name, found.comments, found.requester, found.organization_name) == (ODD, ODD, "\\N", "")
+    assert (found.custom_fields, found.subject_alternative_names) == ({ODD: ODD}, [ODD, "b.example.com"])
+    assert found.external_requester_emails == [ODD, "b"]
+    assert (found.requested_at, found.issued_at) == (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC), datetime(1950, 1, 1, 3, tzinfo=UTC))
+    assert (found.live_name, found.predecessor_id, found.deleted_at) == (None, None, None)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("facts", [{"comments": "a\x00b"}, {"custom_fields": (("a", "b\x00"),)}, {"comments": "\ud800"}])
+def test_what_a_database_cannot_hold_is_refused_and_nothing_of_the_batch_is_kept(
+    store: Store, record: Record, now: datetime, facts: dict[str, Any],
+) -> None:
+    """DESIGN 8.2: the client drops such letters; no class of a driver leaves the store"""
+    with suppress(RejectedError):
+        written(store, [record(6), record(7, **facts)], now=now)
+        assert store.engine.dialect.name == "sqlite"
+        assert row(store, 7).comments == facts.get("comments")
+    written(store, [record(6), record(7)], now=now)
+    assert row(store, 6).status == "issued"

@@ -10,7 +10,9 @@ from tasks.adapters.store.orders.changing import (
     record_events,
     update_from,
     upsert,
+    upsert_reported,
 )
+from tasks.adapters.store.orders.digests import FACTS
 from tasks.adapters.store.orders.reading import (
     by_ids,
     by_ssl_ids,
@@ -37,6 +39,7 @@ from tasks.adapters.store.orders.waiting import (
 )
 
 __all__ = [
+    "FACTS",
     "Upserted",
     "by_ids",
     "by_ssl_ids",
@@ -65,5 +68,6 @@ __all__ = [
     "stuck",
     "update_from",
     "upsert",
+    "upsert_reported",
     "with_serial_number",
 ]

@@ -1,28 +1,25 @@
 """Change orders: the upsert of what SCM showed, in batches, with one query to learn what is known; and what happened to them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CursorResult, delete, exists, insert, text, update
+from sqlalchemy import CursorResult, delete, exists, text, update
 from sqlmodel import Session, col, select
 
 from models.errors import ConflictError
 from models.marker import marked_by
 from models.orders import IMPORTED, Certificate, CertificateOrder, OrderEvent, Revocation, Run, Submission
-from models.records import OrderRecord
+from models.records import OrderRecord, ReportedOrder
 from models.status import OPEN, UNSETTLED_HERE, OrderStatus, order_status
-from tasks.adapters.store.orders.reading import by_ssl_ids
-from tasks.adapters.store.rows import differing, event, new_row
+from tasks.adapters.store import bulk
+from tasks.adapters.store.orders.reading import by_ids, by_ssl_ids
+from tasks.adapters.store.rows import EVENT, NEW, differing, event, new_row
 
 UPSERT_LOCK = 0x75707372
 """PostgreSQL advisory lock, per account. SQLite's writers are one after the other anyway."""
-
-ALL_AT_ONCE = MappingProxyType({"render_nulls": True})
-"""Without it, rows that lack different values are inserted by a statement each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +41,7 @@ def record_event(
 
 def record_events(session: Session, events: Sequence[dict[str, Any]]) -> None:
     """Write down what happened to many orders; see `rows.event`."""
-    if events:
-        session.execute(insert(OrderEvent), events, execution_options=ALL_AT_ONCE)
+    bulk.insert(session, OrderEvent.__tablename__, EVENT, [tuple(one[column] for column in EVENT) for one in events])
 
 
 def one_after_the_other(session: Session, live_name: str) -> None:
@@ -75,12 +71,45 @@ def upsert(
     here stays deleted unless `include_deleted`. A new row with the marker of a submission that is not settled is left to be
     settled, so that an order in doubt does not get a second row (RULES E3).
     """
-    if session.get_bind().dialect.name == "postgresql":    # two imports at once would both insert what is new
-        session.execute(text("SELECT pg_advisory_xact_lock(:lock, hashtext(:account))"), {"lock": UPSERT_LOCK, "account": account})
+    _alone(session, account)
     records = list({record.ssl_id: record for record in records}.values())
-    known = by_ssl_ids(session, account, [record.ssl_id for record in records])
+    known = bulk.known(session, account, [record.ssl_id for record in records])
+    return _written(session, account, records, known, now=now, run=run, include_deleted=include_deleted)
+
+
+def upsert_reported(
+    session: Session, account: str, rows: Sequence[ReportedOrder], *, now: datetime, run: Run | None, include_deleted: bool = False,
+    wants: Callable[[OrderRecord], bool] | None = None,
+) -> tuple[Upserted, list[OrderRecord]]:
+    """The same with rows of a report, and the orders that were read for it: a row that is here already just as it is says nothing new.
+
+    Which rows are wanted, and which are deleted here, tells only the order: with either question all are read.
+    """
+    _alone(session, account)
+    latest = {row.ssl_id: row for row in rows}
+    known = bulk.known(session, account, list(latest))
+    new = [
+        row for row in latest.values()
+        if wants is not None or include_deleted or row.ssl_id not in known or known[row.ssl_id][1] != row.digest
+    ]
+    records = [record for row in new if (record := row.read()) is not None and (wants is None or wants(record))]
+    return _written(session, account, records, known, now=now, run=run, include_deleted=include_deleted), records
+
+
+def _alone(session: Session, account: str) -> None:
+    """Two imports at once would both insert what is new: the second waits. SQLite's writers do anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock, hashtext(:account))"), {"lock": UPSERT_LOCK, "account": account})
+
+
+def _written(
+    session: Session, account: str, records: Sequence[OrderRecord], known: bulk.Known, *, now: datetime, run: Run | None,
+    include_deleted: bool,
+) -> Upserted:
+    held = [known[record.ssl_id][0] for record in records if record.ssl_id in known]
+    rows = by_ids(session, held) if held else {}
     unsettled = _unsettled(session, account, [record for record in records if record.ssl_id not in known])
-    inserts: list[dict[str, Any]] = []
+    inserts: list[tuple[Any, ...]] = []
     events: list[dict[str, Any]] = []
     unreadable: list[str] = []
     changed = 0
@@ -88,8 +117,8 @@ def upsert(
         status = order_status(record.status_word)
         if status is None:
             unreadable.append(f"order {record.ssl_id} has the status {record.status_word[:60]!r}, which this Certflow does not know")
-        row = known.get(record.ssl_id)
-        if row is not None:
+        if record.ssl_id in known:
+            row = rows[known[record.ssl_id][0]]
             if row.deleted_at is not None and not include_deleted:
                 continue
             change = update_from(row, record, status, now=now, run=run)
@@ -97,10 +126,8 @@ def upsert(
             events += [change] if change else []
         elif status is not None and marked_by(record.comments) not in unsettled:
             inserts.append(new_row(account, record, status, now=now))
-            events.append(event(inserts[-1]["id"], "imported", f"found at SCM as {record.status_word}", now=now, run=run))
-    session.flush()
-    if inserts:
-        session.execute(insert(CertificateOrder), inserts, execution_options=ALL_AT_ONCE)
+            events.append(event(inserts[-1][0], "imported", f"found at SCM as {record.status_word}", now=now, run=run))
+    bulk.insert(session, "certificate_order", NEW, inserts)
     record_events(session, events)
     return Upserted(seen=len(records), new=len(inserts), changed=changed, unreadable=tuple(unreadable))
 
@@ -115,6 +142,8 @@ def update_from(
         facts["deleted_at"] = None
     for name, value in facts.items():
         setattr(row, name, value)
+    if facts or record.digest is not None:
+        row.report_digest = record.digest if status is not None else None    # a status that we do not know is told each time
     if not facts:
         return None
     row.changed_at = now
