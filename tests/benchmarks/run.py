@@ -17,6 +17,8 @@ from typing import Any
 from accounts import HERE, ROOT, Account, Figures, Home, account, measured, new_home, postgres_server, prefect
 from table import Goal, Line, keep_ratios, ratios_of, rendered, said_of_missed, said_of_worse
 
+from deployments.processes import end_like_ctrl_c
+
 RATIOS = HERE / "ratios.json"
 LATENCY_MS = 20
 ORDERS = 10_000
@@ -280,6 +282,7 @@ def main() -> int:
     parser.add_argument("--readme", action="store_true", help="put the table into the README")
     parser.add_argument("--keep", action=argparse.BooleanOptionalAction, default=True, help="keep the ratios of this run")
     given = parser.parse_args()
+    end_like_ctrl_c()    # whatever ends us, servers are ended too
     chosen: Iterable[Callable[[], Lines]] = [million] if given.million else [PARTS[given.only]] if given.only else PARTS.values()
     lines = [line for part in chosen for line in _shown(part())]
     target = "bench-million" if given.million else "bench"
