@@ -108,7 +108,10 @@ def new_home(database: str = "sqlite", server: Any = None) -> Iterator[Home]:
     """An installation with an empty database, on SQLite or on a PostgreSQL `server`."""
     with TemporaryDirectory(prefix="certflow-bench-") as folder:
         url = server.new_database() if database == "postgres" else ""
-        yield {"CERTFLOW_HOME": folder, "CERTFLOW_DATABASE_URL": url}
+        home = {"CERTFLOW_HOME": folder, "CERTFLOW_DATABASE_URL": url}
+        if url:
+            subprocess.run([sys.executable, "-m", "deployments", "migrate"], env=_clean() | home, cwd=ROOT, capture_output=True, check=True)
+        yield home
         if url:
             server.do(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
