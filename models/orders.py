@@ -16,6 +16,7 @@ from models.columns import UtcDateTime, json_column
 Moment: Any = UtcDateTime()
 
 _WAITS, _HELD = text("waiting_because IS NOT NULL"), text("held_because IS NOT NULL")
+_SERVED = text("served_until IS NOT NULL")
 """Few rows of many: indices of these alone cost nothing."""
 
 ORDERED = "ordered"
@@ -49,6 +50,8 @@ class CertificateOrder(SQLModel, table=True):
         Index("ix_certificate_order_counts", "account", "status", "organization_id", "deleted_at"),
         Index("ix_certificate_order_ends", "account", "status", "expires_at"),
         Index("ix_certificate_order_waiting", "account", "status", sqlite_where=_WAITS, postgresql_where=_WAITS),
+        Index("ix_certificate_order_renewal", "account", "renewal_from", sqlite_where=_SERVED, postgresql_where=_SERVED),
+        Index("ix_certificate_order_served", "account", "served_until", sqlite_where=_SERVED, postgresql_where=_SERVED),
         Index("ix_certificate_order_common_name", "common_name"),
         Index("ix_certificate_order_serial_number", "serial_number"),
         Index("ix_certificate_order_live_name", "live_name"),
@@ -89,6 +92,10 @@ class CertificateOrder(SQLModel, table=True):
     live_name: str | None = None
     waiting_because: str | None = None
     """Why the certificate of an issued order is not fetched or not delivered yet, as a sentence."""
+    served_until: datetime | None = Field(default=None, sa_type=Moment)
+    """When the certificate ends that `live/` serves for this order; empty when it serves another one or none."""
+    renewal_from: datetime | None = Field(default=None, sa_type=Moment)
+    """From when on that certificate is renewed (`models.policy.renewal_from`); kept, since a million cannot be asked each time."""
     deleted_at: datetime | None = Field(default=None, sa_type=Moment)
     created_at: datetime = Field(sa_type=Moment)
     changed_at: datetime = Field(sa_type=Moment)

@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 
 from models.orders import Certificate, CertificateOrder, Revocation
 from models.status import OrderStatus
-from tasks.adapters.store.renewals import reissue_taken
+from tasks.adapters.store.renewals import reissue_taken, served, served_no_more
 
 LICENCE_LOCK = 0x636572746C6963
 """PostgreSQL advisory lock: counting and inserting must not interleave. SQLite's writers are one after the other anyway."""
@@ -65,6 +65,7 @@ def with_live_successor(session: Session, order_ids: Iterable[UUID]) -> set[UUID
 def remove(session: Session, id_: UUID, *, now: datetime) -> None:
     """Take a certificate out of the repository; the row stays. Twice is fine: the first moment counts (RULES D5)."""
     session.execute(update(Certificate).where(col(Certificate.id) == id_, col(Certificate.removed_at).is_(None)).values(removed_at=now))
+    served_no_more(session, id_)
 
 
 def not_fetched(
@@ -200,6 +201,7 @@ def delivered(session: Session, id_: UUID, *, version: int, now: datetime) -> bo
     session.execute(update(Certificate).where(col(Certificate.id) == id_).values(live_version=version))
     first = session.execute(update(Certificate).where(col(Certificate.id) == id_, col(Certificate.delivered_at).is_(None)).values(delivered_at=now))
     assert isinstance(first, CursorResult)  # noqa: S101 - an UPDATE always answers with a cursor
+    served(session, session.get_one(Certificate, id_))
     return first.rowcount == 1
 
 
