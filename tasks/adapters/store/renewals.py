@@ -68,7 +68,8 @@ def served(session: Session, new: Certificate) -> None:
     its, day = col(CertificateOrder.id) == new.order_id, renewal_from(new.order_id, new.not_before, new.not_after)
     session.execute(
         update(CertificateOrder).where(its | ((col(CertificateOrder.live_name) == its_name) & col(CertificateOrder.served_until).is_not(None)))
-        .values(served_until=case((its, _moment(new.not_after))), renewal_from=case((its, _moment(day)))).execution_options(synchronize_session="fetch")
+        .values(served_until=case((its, _moment(new.not_after))), renewal_from=case((its, _moment(day))))
+        .execution_options(synchronize_session="fetch")
     )
 
 

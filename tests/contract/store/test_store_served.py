@@ -23,7 +23,9 @@ FAR = timedelta(days=1000)
 @pytest.fixture
 def delivered(store: Store, order: Make, certificate: Callable[..., Certificate], now: datetime) -> Callable[..., tuple[UUID, UUID]]:
     """A delivered certificate, of a new order unless one is given: order and certificate. `live` names the entry."""
-    def make(number: int, order_id: UUID | None = None, *, live: str = "www", after: int = 0, facts: Any = None, **of_certificate: Any) -> tuple[UUID, UUID]:
+    def make(
+        number: int, order_id: UUID | None = None, *, live: str = "www", after: int = 0, facts: Any = None, **of_certificate: Any,
+    ) -> tuple[UUID, UUID]:
         id_ = order_id or order(ssl_id=number, live_name=live, **(facts or {}))
         with store.transaction() as session:
             one = certificate(id_, number, **of_certificate)
@@ -46,7 +48,7 @@ def served(store: Store, now: datetime) -> list[UUID]:
         return [one.order_id for one in renewals.served_orders(session, "default", "served_until", until=now + FAR)]
 
 
-def test_an_order_says_until_when_it_is_served_and_from_when_on_it_is_renewed(store: Store, delivered: Any, row: Any, now: datetime) -> None:
+def test_an_order_says_until_when_it_is_served_and_from_when_on_it_is_renewed(delivered: Any, row: Any, now: datetime) -> None:
     """RULES R2: from the certificate's own dates, with the jitter of the order; a reissue counts anew"""
     one, _ = delivered(1)
     assert (row(one).served_until, row(one).renewal_from) == (end := now + timedelta(days=89), renewal_from(one, now - timedelta(days=1), end))
@@ -92,7 +94,9 @@ def test_what_is_due_is_issued_and_nobody_renews_it(
 
 def test_days_bound_what_is_due_and_the_first_comes_first(store: Store, delivered: Any, now: datetime) -> None:
     """RULES R2, R6"""
-    ids = [delivered(number, live=f"host{number}", not_before=now, not_after=now + timedelta(days=days))[0] for number, days in ((1, 9), (2, 3), (3, 6))]
+    ids = [
+        delivered(number, live=f"host{number}", not_before=now, not_after=now + timedelta(days=days))[0] for number, days in ((1, 9), (2, 3), (3, 6))
+    ]
     with store.reading() as session:
         def found(day: renewals.Day, **bounds: Any) -> list[UUID]:
             return [one.order_id for one in renewals.served_orders(session, "default", day, **bounds)]
