@@ -16,7 +16,7 @@ from models.columns import UtcDateTime, json_column
 Moment: Any = UtcDateTime()
 
 _WAITS, _HELD = text("waiting_because IS NOT NULL"), text("held_because IS NOT NULL")
-_SERVED = text("served_until IS NOT NULL")
+_RENEWED, _SERVED = text("renewal_from IS NOT NULL"), text("served_until IS NOT NULL")
 """Few rows of many: indices of these alone cost nothing."""
 
 ORDERED = "ordered"
@@ -50,8 +50,8 @@ class CertificateOrder(SQLModel, table=True):
         Index("ix_certificate_order_counts", "account", "status", "organization_id", "deleted_at"),
         Index("ix_certificate_order_ends", "account", "status", "expires_at"),
         Index("ix_certificate_order_waiting", "account", "status", sqlite_where=_WAITS, postgresql_where=_WAITS),
-        Index("ix_certificate_order_renewal", "account", "renewal_from", sqlite_where=_SERVED, postgresql_where=_SERVED),
-        Index("ix_certificate_order_served", "account", "served_until", sqlite_where=_SERVED, postgresql_where=_SERVED),
+        Index("ix_certificate_order_renewal", "account", "status", "renewal_from", sqlite_where=_RENEWED, postgresql_where=_RENEWED),
+        Index("ix_certificate_order_served", "account", "status", "served_until", sqlite_where=_SERVED, postgresql_where=_SERVED),
         Index("ix_certificate_order_common_name", "common_name"),
         Index("ix_certificate_order_serial_number", "serial_number"),
         Index("ix_certificate_order_live_name", "live_name"),

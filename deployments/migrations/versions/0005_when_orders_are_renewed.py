@@ -14,7 +14,6 @@ branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 
 TOGETHER = 5000
-SERVED = sa.text('served_until IS NOT NULL')
 ORDER = sa.table(
     'certificate_order', sa.column('id', sa.Uuid()), sa.column('live_name'), sa.column('served_until', UtcDateTime()),
     sa.column('renewal_from', UtcDateTime()),
@@ -30,8 +29,10 @@ def upgrade() -> None:
         op.add_column('certificate_order', sa.Column(name, sa.DateTime(timezone=True), nullable=True))
     fill(op.get_bind())
     for name, column in (('renewal', 'renewal_from'), ('served', 'served_until')):
+        some = sa.text(f'{column} IS NOT NULL')
         op.create_index(
-            f'ix_certificate_order_{name}', 'certificate_order', ['account', column], unique=False, sqlite_where=SERVED, postgresql_where=SERVED,
+            f'ix_certificate_order_{name}', 'certificate_order', ['account', 'status', column], unique=False, sqlite_where=some,
+            postgresql_where=some,
         )
 
 
