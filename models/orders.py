@@ -17,6 +17,7 @@ from models.ids import new_id
 Moment: Any = UtcDateTime()
 
 _WAITS, _HELD = text("waiting_because IS NOT NULL"), text("held_because IS NOT NULL")
+_RENEWED, _SERVED = text("renewal_from IS NOT NULL"), text("served_until IS NOT NULL")
 """Few rows of many: indices of these alone cost nothing."""
 
 ORDERED = "ordered"
@@ -50,6 +51,8 @@ class CertificateOrder(SQLModel, table=True):
         Index("ix_certificate_order_counts", "account", "status", "organization_id", "deleted_at"),
         Index("ix_certificate_order_ends", "account", "status", "expires_at"),
         Index("ix_certificate_order_waiting", "account", "status", sqlite_where=_WAITS, postgresql_where=_WAITS),
+        Index("ix_certificate_order_renewal", "account", "status", "renewal_from", sqlite_where=_RENEWED, postgresql_where=_RENEWED),
+        Index("ix_certificate_order_served", "account", "status", "served_until", sqlite_where=_SERVED, postgresql_where=_SERVED),
         Index("ix_certificate_order_common_name", "common_name"),
         Index("ix_certificate_order_serial_number", "serial_number"),
         Index("ix_certificate_order_live_name", "live_name"),
@@ -90,6 +93,10 @@ class CertificateOrder(SQLModel, table=True):
     live_name: str | None = None
     waiting_because: str | None = None
     """Why the certificate of an issued order is not fetched or not delivered yet, as a sentence."""
+    served_until: datetime | None = Field(default=None, sa_type=Moment)
+    """When the certificate ends that `live/` serves for this order; empty when it serves another one or none."""
+    renewal_from: datetime | None = Field(default=None, sa_type=Moment)
+    """From when on that certificate is renewed (`models.policy.renewal_from`); kept, since a million cannot be asked each time."""
     deleted_at: datetime | None = Field(default=None, sa_type=Moment)
     report_digest: int | None = Field(default=None, sa_type=BigInteger)
     """Of the row of SCM's report that was written here last: the same row again says nothing new. None when something else wrote since."""
@@ -203,7 +210,7 @@ class NewCertificate:
     held_because: str | None = None
     never_deliver: bool = False
     flags: list[str] = field(default_factory=list)
-    id: UUID = field(default_factory=uuid4)
+    id: UUID = field(default_factory=new_id)
 
 
 class OrderEvent(SQLModel, table=True):

@@ -38,6 +38,14 @@ def jitter_of(order_id: UUID) -> float:
     return (order_id.int % 1009) / 1008
 
 
+def renewal_from(order_id: UUID, not_before: datetime, not_after: datetime) -> datetime:
+    """From when on Certflow renews the order whose certificate is this, by itself (RULES R2).
+
+    `certificate_order` keeps it: who changes this changes the rows too, by a migration.
+    """
+    return renewal_day(not_before, not_after, jitter=jitter_of(order_id))
+
+
 def due(certificate: Certificate, now: datetime, *, share_left: float = THIRD, jitter: float = 0.0) -> str | None:
     """Why the certificate must be renewed now, or None (RULES R2)."""
     if now < renewal_day(certificate.not_before, certificate.not_after, share_left=share_left, jitter=jitter):
@@ -134,9 +142,9 @@ def not_due_yet(facts: RenewalFacts, now: datetime) -> str | None:
         return "its certificate is not in the repository"
     if facts.expiring_within is not None:
         return None if certificate.not_after - now <= timedelta(days=facts.expiring_within) else f"it ends on {certificate.not_after:%Y-%m-%d}"
-    jitter = jitter_of(facts.order.id)
-    day = renewal_day(certificate.not_before, certificate.not_after, jitter=jitter)
-    return None if due(certificate, now, jitter=jitter) else f"it is not due before {day:%Y-%m-%d}"
+    if due(certificate, now, jitter=jitter_of(facts.order.id)):
+        return None
+    return f"it is not due before {renewal_from(facts.order.id, certificate.not_before, certificate.not_after):%Y-%m-%d}"
 
 
 RENEW_BY_ITSELF: tuple[Reason, ...] = (

@@ -1,7 +1,8 @@
 """Many small deeds of one task: as many at once as SCM may be asked, and one that fails stops no other."""
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TypeVar
 
@@ -26,6 +27,18 @@ def together(act: Callable[[T], R], items: Iterable[T], *, at_once: int) -> list
     with ThreadPoolExecutor(at_once) as pool:    # a thread knows its run only by a copy of our context
         under_way = [pool.submit(copy_context().run, answered, item) for item in items]
     return [one.result() for one in under_way]
+
+
+def in_turn(act: Callable[[T], R], items: Iterable[T], *, at_once: int) -> Iterator[R]:
+    """What `act` answers to each item, one after the other in their order; so many are under way ahead of the reader, and no more."""
+    with ThreadPoolExecutor(at_once) as pool:
+        ahead: deque[Future[R]] = deque()
+        for item in items:
+            ahead.append(pool.submit(copy_context().run, act, item))
+            if len(ahead) > at_once:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def each(act: Callable[[T], R], items: Iterable[T], *, at_once: int) -> tuple[dict[T, R], dict[T, CertflowError]]:

@@ -144,7 +144,7 @@ def _entry(svc: Services, order: CertificateOrder, new: Certificate, served: Map
     password = _password(svc, order, served)
     keystore = pki.make_keystore(
         kind, key=pki.key_from_pem(kept.data["private_key"]), certificate=new.pem, chain=new.chain_pem, alias=(order.live_name or "").lower(),
-        password=password,
+        password=password, random_password=order.keystore_password_path is None and pki.looks_random(password),
     )
     return entry | {
         "private_key": kept.data["private_key"], "keystore": base64.b64encode(keystore).decode(), "keystore_type": kind,

@@ -221,7 +221,7 @@ def _stored_together(svc: Services, checked: Sequence[Checked]) -> list[Kept]:
             raise ConflictError("an import has given the order its old id back: the next import or poll fetches it")
         kept = certificates.add(session, [one.new for one in checked], limit=svc.settings.certificate_limit, now=now)
         after = {one.order.id: _after(svc, one, what, before[one.order.id]) for one, what in zip(checked, kept, strict=True)}
-        fetched.write(session, {id_: facts for id_, facts in after.items() if facts != before[id_]})
+        fetched.write(session, before, after)
         _take_over(session, [one for one, what in zip(checked, kept, strict=True) if what is not Kept.NO_ROOM and not one.old])
         orders.record_events(session, [
             event(one.order.id, "fetched", "; ".join((f"serial {one.new.serial_number}", *(found.text for found in one.found))), now=now, run=run)

@@ -9,13 +9,17 @@ from typing import IO
 
 from models.errors import SetupError
 from models.inventory import Tally
-from models.spreadsheet import HEAD, Safe, dashed, line, listed, moment, safe
-from tasks.adapters.store import inventory
+from models.spreadsheet import CELL, HEAD, LINE, csv
+from tasks.adapters.store import lines
 from tasks.adapters.store.chosen import Chosen
+from tasks.batches import in_turn
 from tasks.retry import step
-from tasks.services import open_services
+from tasks.services import Services, open_services
 
 FOLDER = "reports"
+
+READERS = 2
+"""Of SQLite, at once."""
 
 
 @step
@@ -27,30 +31,38 @@ def write(wanted: Chosen) -> tuple[str, Tally]:
     tally = Tally(now=wanted.now)
     with open_services() as svc:
         file = svc.settings.home / FOLDER / f"inventory-{wanted.account}-{wanted.now:%Y%m%dT%H%M%S.%fZ}.csv"
-        with _complete_or_absent(file) as out, svc.store.reading() as session:
-            out.write(line(HEAD))
-            known = Safe()
-            for some in inventory.lines(session, wanted):
-                out.write("".join(_lines(some, wanted.account, known, tally)))
+        with _complete_or_absent(file) as out:
+            out.write(csv(CELL.join(HEAD)))
+            for table in _tables(svc, wanted):
+                _count(table, tally)
+                out.write(csv(table))
     return str(file), tally
 
 
-def _lines(some: inventory.Lines, account: str, known: Safe, tally: Tally) -> Iterator[str]:
-    """The lines as CSV; each is counted on the way. Written out, since it is done a million times."""
-    tally.lines += len(some)
-    for (
-        ends, not_before, order_id, ssl_id, status, common_name, names, organization_id, organization, profile, term_days, serial_number, issuer,
-        algorithm, size, origin, requested_via, requester, requested_at, live_name, waiting_because, stored, living,
-    ) in some:
-        tally.certificates += stored
-        if living:
-            tally.add(ends or "", origin, requested_via, algorithm, size, number=ssl_id or order_id, name=common_name)
-        yield line((
-            dashed(order_id), f"{ssl_id or ''}", account, status, "yes" if living else "no", safe(common_name), safe(listed(names)),
-            known[organization], f"{organization_id or ''}", known[profile], f"{term_days or ''}", safe(serial_number), known[issuer],
-            moment(not_before), moment(ends), known[algorithm], known[size], origin, known[requested_via], safe(requester),
-            moment(requested_at), safe(live_name), safe(waiting_because),
-        ))
+def _tables(svc: Services, wanted: Chosen) -> Iterator[str]:
+    with svc.store.reading() as session:
+        if svc.store.engine.dialect.name == "postgresql":
+            yield from lines.tables(session, wanted)
+            return
+        ends = lines.pieces(session)
+
+    def read(end: int) -> str:
+        with svc.store.reading() as session:
+            return lines.piece(session, wanted, end)
+
+    yield from filter(None, in_turn(read, ends, at_once=READERS))
+
+
+def _count(table: str, tally: Tally) -> None:
+    """Written out, since it is done a million times."""
+    for line in table.split(LINE):
+        (
+            order_id, ssl_id, _, _, living, name, _, _, _, _, _, _, _, not_before, ends, algorithm, size, origin, requested_via, _, _, _, _,
+        ) = line.split(CELL)
+        tally.lines += 1
+        tally.certificates += not_before != ""
+        if living == "yes":
+            tally.add(ends, origin, requested_via, algorithm, size, number=ssl_id or order_id, name=name)
 
 
 @contextmanager

@@ -1,11 +1,10 @@
 """Which orders a renewal or a reissue is about: those that somebody named, or those that are due (RULES R1, R2, R6, N6)."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from uuid import UUID
 
 from models.parameters import RenewParameters
-from models.policy import jitter_of, renewal_day
 from tasks import polling
 from tasks.adapters.store import renewals
 from tasks.retry import step
@@ -32,18 +31,15 @@ def choose(wish: RenewParameters) -> Chosen:
 
 @step
 def due(account: str, within_days: int | None) -> Chosen:
-    """Orders of ours that are served, not followed by another, and due now; with `within_days` those that end so soon."""
-    with open_services() as svc:
+    """Orders of ours that are served, not followed by another, and due now, the one that ends first in front; with `within_days` those
+    that end so soon."""
+    with open_services() as svc, svc.store.reading() as session:
         now = svc.clock()
-        found: list[tuple[datetime, UUID]] = []
-        later: list[tuple[datetime, UUID]] = []
-        with svc.store.reading() as session:
-            for id_, not_before, not_after in renewals.delivered_and_not_followed(session, account):
-                day = renewal_day(not_before, not_after, jitter=jitter_of(id_)) if within_days is None else not_after - timedelta(days=within_days)
-                if day <= now:
-                    found.append((not_after, id_))
-                elif day <= now + SHOWN_AHEAD:
-                    later.append((day, id_))
+        day: renewals.Day = "renewal_from" if within_days is None else "served_until"
+        ahead = timedelta(days=within_days or 0)
+        found = renewals.served_orders(session, account, day, until=now + ahead)
+        later = renewals.served_orders(session, account, day, after=now + ahead, until=now + ahead + SHOWN_AHEAD, most=MOST_AHEAD)
     return Chosen(
-        order_ids=tuple(id_ for _, id_ in sorted(found)), later=tuple((id_, day.date()) for day, id_ in sorted(later)[:MOST_AHEAD]),
+        order_ids=tuple(one.order_id for one in sorted(found, key=lambda one: one.served_until)),
+        later=tuple((one.order_id, (getattr(one, day) - ahead).date()) for one in later),
     )

@@ -1,18 +1,23 @@
 """Queries of the repository: what is fetched, what waits, what counts as a licence (RULES D4)."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from datetime import datetime
 from enum import Enum, auto
+from operator import attrgetter
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, insert, text, update
+from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, text, update
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from models.orders import Certificate, CertificateOrder, NewCertificate, Revocation
 from models.status import OrderStatus
-from tasks.adapters.store.orders.changing import ALL_AT_ONCE
-from tasks.adapters.store.renewals import reissue_taken
+from tasks.adapters.store import bulk
+from tasks.adapters.store.renewals import reissue_taken, served, served_no_more
+
+_NEW = tuple(one.name for one in fields(NewCertificate))
+_VALUES = attrgetter(*_NEW)
 
 LICENCE_LOCK = 0x636572746C6963
 """PostgreSQL advisory lock: counting and inserting must not interleave. SQLite's writers are one after the other anyway."""
@@ -66,6 +71,7 @@ def with_live_successor(session: Session, order_ids: Iterable[UUID]) -> set[UUID
 def remove(session: Session, id_: UUID, *, now: datetime) -> None:
     """Take a certificate out of the repository; the row stays. Twice is fine: the first moment counts (RULES D5)."""
     session.execute(update(Certificate).where(col(Certificate.id) == id_, col(Certificate.removed_at).is_(None)).values(removed_at=now))
+    served_no_more(session, id_)
 
 
 def not_fetched(
@@ -201,8 +207,7 @@ def add(session: Session, new: Sequence[NewCertificate], *, limit: int | None, n
 
 
 def _insert(session: Session, new: Sequence[NewCertificate]) -> None:
-    if new:
-        session.execute(insert(Certificate), [vars(one) for one in new], execution_options=ALL_AT_ONCE)
+    bulk.insert(session, "certificate", _NEW, [_VALUES(one) for one in new])
 
 
 def delivered(session: Session, id_: UUID, *, version: int, now: datetime) -> bool:
@@ -210,6 +215,7 @@ def delivered(session: Session, id_: UUID, *, version: int, now: datetime) -> bo
     session.execute(update(Certificate).where(col(Certificate.id) == id_).values(live_version=version))
     first = session.execute(update(Certificate).where(col(Certificate.id) == id_, col(Certificate.delivered_at).is_(None)).values(delivered_at=now))
     assert isinstance(first, CursorResult)  # noqa: S101 - an UPDATE always answers with a cursor
+    served(session, session.get_one(Certificate, id_))
     return first.rowcount == 1
 
 

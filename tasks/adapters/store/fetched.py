@@ -31,9 +31,16 @@ def facts(session: Session, order_ids: Iterable[UUID]) -> dict[UUID, Facts]:
     return {id_: Facts(*others) for id_, *others in found}
 
 
-def write(session: Session, facts: Mapping[UUID, Facts]) -> None:
-    """Bring orders to what was fetched."""
-    _update(session, [{"order": id_, **one._asdict()} for id_, one in facts.items()])
+def write(session: Session, before: Mapping[UUID, Facts], after: Mapping[UUID, Facts]) -> None:
+    """Bring orders to what was fetched. Where that overwrites what SCM's report said, its digest is worth nothing (see `orders.digests`)."""
+    changed = {id_: facts for id_, facts in after.items() if facts != before[id_]}
+    overwritten = {id_ for id_, facts in changed.items() if _overwrites(before[id_], facts)}
+    _update(session, [{"order": id_, **facts._asdict()} for id_, facts in changed.items() if id_ not in overwritten])
+    _update(session, [{"order": id_, "report_digest": None, **changed[id_]._asdict()} for id_ in overwritten])
+
+
+def _overwrites(before: Facts, after: Facts) -> bool:
+    return any(old not in (None, new) for old, new in zip(before[1:], after[1:], strict=True))    # the first is our own word
 
 
 def mark_waiting(session: Session, because: Mapping[UUID, str]) -> None:

@@ -1,77 +1,32 @@
-"""Queries of the inventory: plain columns, streamed, so that a million certificates need no more memory than a thousand.
-
-A line is an order with one of its certificates; an order whose certificate is not in the repository is a line too. When it ends is told by
-the certificate, and by SCM where there is none.
-"""
+"""Queries of the inventory: plain columns, streamed, so that a million certificates need no more memory than a thousand."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
     Select,
-    String,
-    Subquery,
-    and_,
-    case,
-    cast,
     distinct,
     exists,
     func,
     join,
-    or_,
-    outerjoin,
     select,
     text,
     true,
 )
 from sqlalchemy.orm import aliased
-from sqlalchemy.sql.elements import UnaryExpression
-from sqlalchemy.sql.operators import custom_op
 from sqlmodel import Session, col
 
 from models.orders import Certificate, CertificateOrder, Revocation, Submission
 from models.runway import Ahead
 from models.status import LIVING, WAITS_FOR_APPROVAL, OrderStatus, SubmissionStatus
-from tasks.adapters.store.chosen import Chosen, certificate, ends, of_lines, of_orders, order, texts
+from tasks.adapters.store.chosen import Chosen, certificate, of_lines, of_orders, order, texts
 from tasks.adapters.store.orders import is_stuck
 from tasks.adapters.store.revocations import PLANNED, REFUSED
 
 FETCHED_TOGETHER = 2000
-
-Lines: TypeAlias = Sequence["Line"]
-
-
-class Line(NamedTuple):
-    """A line as text and numbers. Moments begin with `YYYY-MM-DD HH:MM:SS` in UTC, `names` is JSON, UUIDs may lack their dashes."""
-
-    ends: str | None
-    not_before: str | None
-    order_id: str
-    ssl_id: int | None
-    status: str
-    common_name: str
-    names: str
-    organization_id: int | None
-    organization_name: str | None
-    profile_name: str | None
-    term_days: int | None
-    serial_number: str | None
-    issuer: str | None
-    key_algorithm: str | None
-    key_size: str | None
-    origin: str
-    requested_via: str | None
-    requester: str | None
-    requested_at: str | None
-    live_name: str | None
-    waiting_because: str | None
-    stored: int
-    """1 when its certificate is in the repository."""
-    living: int
-    """1 when the order is issued, the certificate has not ended, and no newer one has taken its place."""
 
 
 class Ending(NamedTuple):
@@ -82,11 +37,6 @@ class Ending(NamedTuple):
     ends: datetime
     live_name: str | None
     requested_via: str | None
-
-
-def lines(session: Session, chosen: Chosen) -> Iterator[Lines]:
-    """Every line that fits, some thousands at a time, in no order."""
-    yield from _streamed(session, _lines(session, chosen))
 
 
 def ahead(session: Session, chosen: Chosen) -> Iterator[Ahead]:
@@ -103,9 +53,9 @@ def ahead(session: Session, chosen: Chosen) -> Iterator[Ahead]:
         .join(Submission, col(Submission.id) == col(certificate.submission_id))
     ).where(
         *of_orders(session, chosen), *of_lines(chosen), col(order.status) == OrderStatus.ISSUED, col(order.live_name).is_not(None),
-        col(certificate.not_after) > chosen.now, col(certificate.delivered_at).is_not(None), *_usable(certificate), ~under_way, ~_reissued(),
+        col(certificate.not_after) > chosen.now, col(certificate.delivered_at).is_not(None), *usable(certificate), ~under_way, ~reissued(),
     )
-    for some in _streamed(session, query):
+    for some in streamed(session, query):
         for id_, name, names, organization_id, profile_id, not_before, not_after, own_csr in some:
             yield Ahead(
                 order_id=id_, name=name, names=names, organization_id=organization_id, profile_id=profile_id, not_before=not_before,
@@ -135,7 +85,7 @@ def ending(session: Session, chosen: Chosen, *, most: int) -> list[Ending]:
     """The orders that end first."""
     found = session.execute(
         select(order.ssl_id, order.id, order.common_name, order.expires_at, order.live_name, order.requested_via).where(
-            *of_orders(session, chosen), col(order.status) == OrderStatus.ISSUED, col(order.expires_at) > chosen.now, ~_renewed_one(),
+            *of_orders(session, chosen), col(order.status) == OrderStatus.ISSUED, col(order.expires_at) > chosen.now, ~renewed(),
         ).order_by(col(order.expires_at)).limit(most)
     )
     return [Ending(ssl_id or id_, *others) for ssl_id, id_, *others in found]
@@ -146,7 +96,7 @@ def count_ending(session: Session, account: str, *, now: datetime, days: int) ->
     chosen = Chosen(account=account, now=now)
     ending: int = session.execute(select(func.count()).select_from(order).where(
         *of_orders(session, chosen), col(order.status) == OrderStatus.ISSUED, col(order.expires_at) > now,
-        col(order.expires_at) <= now + timedelta(days=days), ~_renewed_one(),
+        col(order.expires_at) <= now + timedelta(days=days), ~renewed(),
     )).scalar_one()
     return ending
 
@@ -176,7 +126,7 @@ def shared_names(session: Session, chosen: Chosen, *, most: int) -> tuple[int, l
         join(order, certificate, col(certificate.order_id) == col(order.id)).join(name, true())
     ).where(
         *of_orders(session, chosen), *of_lines(chosen), col(order.status) == OrderStatus.ISSUED, col(certificate.not_after) > chosen.now,
-        *_usable(certificate), ~_renewed_one(), ~_reissued(),
+        *usable(certificate), ~renewed(), ~reissued(),
     ).group_by(word).having(orders > 1).subquery()
     found = session.execute(
         select(grouped.c.name, grouped.c.orders, func.count().over()).order_by(grouped.c.orders.desc(), grouped.c.name).limit(most)
@@ -197,81 +147,37 @@ def revocations(session: Session, chosen: Chosen) -> list[tuple[Revocation, int 
 
 def submission_ids(session: Session) -> Iterator[UUID]:
     """The ids of all submissions, of every account."""
-    for some in _streamed(session, select(col(Submission.id))):
+    for some in streamed(session, select(col(Submission.id))):
         yield from (id_ for (id_,) in some)
 
 
-def _lines(session: Session, chosen: Chosen) -> Select[Any]:
-    renewed, several = _renewed(chosen), _several()
-    living = and_(
-        col(order.status) == OrderStatus.ISSUED, ends() > chosen.now, renewed.c.predecessor_id.is_(None),
-        or_(several.c.order_id.is_(None), ~_reissued()),
-    )
-    stored = and_(col(certificate.order_id) == col(order.id), col(certificate.removed_at).is_(None))
-    joined = outerjoin(order, certificate, stored)
-    joined = joined.outerjoin(renewed, renewed.c.predecessor_id == order.id).outerjoin(several, several.c.order_id == order.id)
-    account, *others = of_orders(session, chosen)
-    return select(
-        _text(ends()), _text(certificate.not_before), _text(order.id), order.ssl_id, order.status, order.common_name,
-        func.coalesce(_text(certificate.names), _text(order.subject_alternative_names)), order.organization_id, order.organization_name,
-        order.certificate_profile_name, order.term_days, func.coalesce(certificate.serial_number, order.serial_number), certificate.issuer,
-        func.coalesce(certificate.key_algorithm, order.key_algorithm), func.coalesce(certificate.key_size, order.key_size), order.origin,
-        order.requested_via, order.requester, _text(order.requested_at), order.live_name, order.waiting_because,
-        case((col(certificate.id).is_(None), 0), else_=1),
-        case((living, 1), else_=0),
-    ).select_from(joined).where(_from_the_table(session, chosen, account), *others, *of_lines(chosen))
-
-
-def _from_the_table(session: Session, chosen: Chosen, account: ColumnElement[bool]) -> ColumnElement[bool]:
-    """The same, so that SQLite reads the table from front to back: by an index of ours it would jump to and fro in it."""
-    if session.get_bind().dialect.name != "sqlite":
-        return account
-    bare: ColumnElement[Any] = UnaryExpression(order.__table__.c.account, operator=custom_op("+"))
-    return bare == chosen.account
-
-
-def _streamed(session: Session, query: Select[Any]) -> Iterator[Sequence[Any]]:
+def streamed(session: Session, query: Select[Any]) -> Iterator[Sequence[Any]]:
+    """The rows of a query, some thousands at a time."""
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SET LOCAL cursor_tuple_fraction = 1"))    # all rows are wanted, not the first ones soon
     yield from session.connection().execution_options(yield_per=FETCHED_TOGETHER).execute(query).partitions(FETCHED_TOGETHER)
 
 
-def _renewed(chosen: Chosen) -> Subquery:
-    """Orders in whose place a successor has come: its certificate is here and nothing holds it back."""
-    return select(col(order.predecessor_id)).distinct().join(certificate, col(certificate.order_id) == col(order.id)).where(
-        col(order.account) == chosen.account, col(order.predecessor_id).is_not(None), col(order.status) == OrderStatus.ISSUED,
-        col(order.deleted_at).is_(None), *_usable(certificate),
-    ).subquery()
-
-
-def _renewed_one() -> ColumnElement[bool]:
-    """The same, asked of a single order."""
+def renewed() -> ColumnElement[bool]:
+    """In the order's place a successor has come: its certificate is here and nothing holds it back."""
     successor, its = aliased(CertificateOrder), aliased(Certificate)
     return exists().where(
         col(successor.predecessor_id) == col(order.id), col(successor.status) == OrderStatus.ISSUED, col(successor.deleted_at).is_(None),
-        col(its.order_id) == col(successor.id), *_usable(its),
+        col(its.order_id) == col(successor.id), *usable(its),
     )
 
 
-def _several() -> Subquery:
-    """Orders with more than one certificate; of these few a look at each tells which is the newest."""
-    return select(col(certificate.order_id)).group_by(col(certificate.order_id)).having(func.count() > 1).subquery()
-
-
-def _reissued() -> ColumnElement[bool]:
+def reissued() -> ColumnElement[bool]:
     """A newer certificate of the same order has come, and nothing holds it back."""
     newer = aliased(Certificate)
     return exists().where(
         col(newer.order_id) == col(certificate.order_id), col(newer.id) != col(certificate.id),
         (col(newer.not_before) > col(certificate.not_before))
         | ((col(newer.not_before) == col(certificate.not_before)) & (col(newer.fetched_at) > col(certificate.fetched_at))),
-        *_usable(newer),
+        *usable(newer),
     )
 
 
-def _usable(one: type[Certificate]) -> list[ColumnElement[bool]]:
+def usable(one: type[Certificate]) -> list[ColumnElement[bool]]:
+    """It is here, and nothing holds it back."""
     return [col(one.removed_at).is_(None), col(one.held_because).is_(None), col(one.never_deliver).is_(False)]
-
-
-def _text(column: Any) -> ColumnElement[str]:
-    return cast(column, String)

@@ -1,19 +1,20 @@
 """Queries of renewals and reissues: what may be due, who follows whom, what is under way (RULES R, E5, E6, V3)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, text
+from sqlalchemy import ColumnElement, case, exists, literal, text, update
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
+from models.columns import UtcDateTime
 from models.orders import ENROLL, ORDERED, REISSUE, Certificate, CertificateOrder, Submission
+from models.policy import renewal_from
 from models.status import LIVING, OrderStatus, SubmissionStatus
 
-READ_TOGETHER = 1000
 UNDER_WAY = (SubmissionStatus.PLANNED, SubmissionStatus.SUBMITTING, SubmissionStatus.SUBMITTED)
 
 
@@ -61,21 +62,56 @@ def reissue_taken() -> ColumnElement[bool]:
     )
 
 
-def delivered_and_not_followed(session: Session, account: str) -> Iterator[tuple[UUID, datetime, datetime]]:
-    """Order, beginning and end of each delivered certificate of ours that no later certificate and no successor follows. Streamed."""
-    newer, successor = aliased(Certificate), aliased(CertificateOrder)
-    later = exists().where(
+def served(session: Session, new: Certificate) -> None:
+    """`live/` serves this certificate now: its order says until when and from when on it is renewed, and no other order of the live name does."""
+    its_name = select(CertificateOrder.live_name).where(CertificateOrder.id == new.order_id).scalar_subquery()
+    its, day = col(CertificateOrder.id) == new.order_id, renewal_from(new.order_id, new.not_before, new.not_after)
+    session.execute(
+        update(CertificateOrder).where(its | ((col(CertificateOrder.live_name) == its_name) & col(CertificateOrder.served_until).is_not(None)))
+        .values(served_until=case((its, _moment(new.not_after))), renewal_from=case((its, _moment(day))))
+        .execution_options(synchronize_session="fetch")
+    )
+
+
+def served_no_more(session: Session, certificate_id: UUID) -> None:
+    """The certificate leaves the repository; when `live/` served it, its order is served no more."""
+    newer = aliased(Certificate)
+    follows = exists().where(
         col(newer.order_id) == col(Certificate.order_id), col(newer.delivered_at) > col(Certificate.delivered_at), col(newer.removed_at).is_(None),
     )
+    session.execute(update(CertificateOrder).where(
+        col(CertificateOrder.id).in_(
+            select(Certificate.order_id).where(Certificate.id == certificate_id, col(Certificate.delivered_at).is_not(None), ~follows)
+        ),
+    ).values(served_until=None, renewal_from=None).execution_options(synchronize_session="fetch"))
+
+
+class Served(NamedTuple):
+    """An order that `live/` serves: from when on it is renewed, and until when it is served."""
+
+    order_id: UUID
+    renewal_from: datetime
+    served_until: datetime
+
+
+Day: TypeAlias = Literal["renewal_from", "served_until"]
+
+
+def served_orders(
+    session: Session, account: str, day: Day, *, until: datetime, after: datetime | None = None, most: int | None = None
+) -> list[Served]:
+    """Orders of ours that `live/` serves and that nobody renews yet, of which this day is not later than `until`, in the order of that day.
+
+    With `after` only those of which it is later than that.
+    """
+    successor, moment = aliased(CertificateOrder), col(getattr(CertificateOrder, day))
     followed = exists().where(col(successor.predecessor_id) == col(CertificateOrder.id), col(successor.status).in_(LIVING))
-    query = select(CertificateOrder.id, Certificate.not_before, Certificate.not_after).join(
-        Certificate, col(Certificate.order_id) == col(CertificateOrder.id)
-    ).where(
-        CertificateOrder.account == account, CertificateOrder.origin == ORDERED, CertificateOrder.status == OrderStatus.ISSUED,
-        col(CertificateOrder.live_name).is_not(None), col(CertificateOrder.deleted_at).is_(None), col(Certificate.delivered_at).is_not(None),
-        col(Certificate.removed_at).is_(None), ~later, ~followed,
+    query: Any = select(CertificateOrder.id, CertificateOrder.renewal_from, CertificateOrder.served_until).where(
+        CertificateOrder.account == account, moment <= until, *([moment > after] if after else []), CertificateOrder.origin == ORDERED,
+        CertificateOrder.status == OrderStatus.ISSUED, col(CertificateOrder.live_name).is_not(None), col(CertificateOrder.deleted_at).is_(None),
+        ~followed,
     )
-    yield from session.exec(query.execution_options(yield_per=READ_TOGETHER))
+    return [Served(*row) for row in session.exec(query.order_by(moment).limit(most))]
 
 
 def newest_certificates(session: Session, order_ids: Sequence[UUID]) -> dict[UUID, Certificate]:
@@ -115,3 +151,7 @@ def to_mark_renewed(session: Session, account: str) -> list[tuple[Submission, Ce
         col(Submission.marked_renewed_at).is_(None), col(before.ssl_id).is_not(None),
     )
     return [(sent, order, old) for sent, order, old in session.exec(query).all()]
+
+
+def _moment(value: datetime) -> ColumnElement[datetime]:
+    return literal(value, UtcDateTime())

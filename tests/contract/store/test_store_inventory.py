@@ -1,5 +1,6 @@
 """What the inventory asks of our books, on both databases."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,9 +10,10 @@ from uuid import UUID
 import pytest
 
 from models.orders import NewCertificate, Revocation
-from models.spreadsheet import dashed
+from models.spreadsheet import CELL, HEAD, LINE
 from models.status import OrderStatus, SubmissionStatus
 from tasks.adapters.store import Store, certificates, inventory
+from tasks.adapters.store import lines as written
 from tasks.adapters.store.chosen import Chosen
 
 NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)
@@ -33,14 +35,21 @@ def chosen(now: datetime) -> Chosen:
     return Chosen(account="default", now=now)
 
 
-def lines(store: Store, chosen: Chosen) -> list[Any]:
+def tables(store: Store, chosen: Chosen) -> list[str]:
     with store.reading() as session:
-        return sorted((one for some in inventory.lines(session, chosen) for one in some), key=lambda one: (one[3] or 0, one[0] or ""))
+        if store.engine.dialect.name == "postgresql":
+            return list(written.tables(session, chosen))
+        return [table for end in written.pieces(session) if (table := written.piece(session, chosen, end))]
 
 
-def living(store: Store, chosen: Chosen) -> list[tuple[int, int]]:
+def lines(store: Store, chosen: Chosen) -> list[dict[str, str]]:
+    found = [dict(zip(HEAD, line.split(CELL), strict=True)) for table in tables(store, chosen) for line in table.split(LINE)]
+    return sorted(found, key=lambda one: (int(one["ssl_id"] or 0), one["not_after"]))
+
+
+def living(store: Store, chosen: Chosen) -> list[tuple[int, str]]:
     """SCM's id and whether it lives, of each line."""
-    return [(one[3], one[-1]) for one in lines(store, chosen)]
+    return [(int(one["ssl_id"]), one["living"]) for one in lines(store, chosen)]
 
 
 def test_a_line_is_an_order_with_one_of_its_certificates_or_without_any(
@@ -53,23 +62,26 @@ def test_a_line_is_an_order_with_one_of_its_certificates_or_without_any(
     order(ssl_id=3, account="other")
     order(ssl_id=4, deleted_at=now)
     found = lines(store, chosen)
-    assert [(one[3], one[21], one[22]) for one in found] == [(1, 1, 0), (1, 1, 1), (2, 0, 1)]
+    assert [(one["ssl_id"], one["not_before"] != "", one["living"]) for one in found] == [("1", True, "no"), ("1", True, "yes"), ("2", False, "yes")]
     last = found[-1]
-    assert (dashed(last[2]), last[0][:19], last[11], last[16]) == (str(none), "2026-04-10 12:00:00", "ab", "ACME")
+    assert (last["order_id"], last["not_after"], last["serial_number"], last["requested_via"], last["account"], last["organization"]) == (
+        str(none), "2026-04-10 12:00:00", "ab", "ACME", "default", "")
+    assert (found[0]["not_before"], found[0]["issuer"]) == ("2026-03-31 12:00:00", "CN=Example Issuing CA")
 
 
 def test_a_removed_certificate_is_no_line(store: Store, order: Make, stored: Any, chosen: Chosen, now: datetime) -> None:
     """DESIGN 1: what was taken out of the repository is not shown."""
     one = order(ssl_id=1)
     stored(one, removed_at=now)
-    assert [(line[3], line[21]) for line in lines(store, chosen)] == [(1, 0)]
+    assert [(line["ssl_id"], line["not_before"]) for line in lines(store, chosen)] == [("1", "")]
 
 
 @pytest.mark.parametrize(("status", "facts", "lives"), [
-    (OrderStatus.ISSUED, {}, 1), (OrderStatus.REVOKED, {}, 0), (OrderStatus.ISSUED, {"not_after": -1}, 0), (OrderStatus.ISSUED, {"not_after": 0}, 0),
+    (OrderStatus.ISSUED, {}, "yes"), (OrderStatus.REVOKED, {}, "no"), (OrderStatus.ISSUED, {"not_after": -1}, "no"),
+    (OrderStatus.ISSUED, {"not_after": 0}, "no"),
 ])
 def test_what_is_issued_and_has_not_ended_lives(
-    store: Store, order: Make, stored: Any, chosen: Chosen, now: datetime, status: OrderStatus, facts: dict[str, int], lives: int,
+    store: Store, order: Make, stored: Any, chosen: Chosen, now: datetime, status: OrderStatus, facts: dict[str, int], lives: str,
 ) -> None:
     """RULES R7"""
     stored(order(ssl_id=1, status=status), **{name: now + timedelta(seconds=value) for name, value in facts.items()})
@@ -87,7 +99,7 @@ def test_a_successor_takes_the_place_when_its_certificate_is_here_and_not_held(
     new = order(ssl_id=2, predecessor_id=old, expires_at=now + timedelta(days=99))
     stored(old, 1)
     stored(new, 2, **facts)
-    assert living(store, chosen)[0] == (1, 0 if replaced else 1)
+    assert living(store, chosen)[0] == (1, "no" if replaced else "yes")
     with store.reading() as session:
         assert [one.number for one in inventory.ending(session, chosen, most=9)] == ([2] if replaced else [1, 2])
         assert inventory.count_ending(session, "default", now=now, days=30) == (0 if replaced else 1)
@@ -98,7 +110,7 @@ def test_a_successor_that_was_revoked_replaces_nothing(store: Store, order: Make
     old = order(ssl_id=1)
     stored(old, 1)
     stored(order(ssl_id=2, predecessor_id=old, status=OrderStatus.REVOKED), 2)
-    assert living(store, chosen) == [(1, 1), (2, 0)]
+    assert living(store, chosen) == [(1, "yes"), (2, "no")]
 
 
 @pytest.fixture
@@ -131,7 +143,7 @@ def test_a_filter_chooses_the_same_lines_and_orders(
     days = filters.get("days")
     others = {name: value for name, value in filters.items() if name != "days"}
     wanted = replace(chosen, **others, ends_by=None if days is None else now + timedelta(days=days))
-    assert [one[3] for one in lines(store, wanted)] == found
+    assert [int(one["ssl_id"]) for one in lines(store, wanted)] == found
     with store.reading() as session:
         assert sum(number for _, _, number in inventory.counts(session, wanted)) == len(set(found))
 
@@ -212,14 +224,26 @@ def test_revocations_that_are_not_done_come_with_their_order(store: Store, order
         assert [(number, one.status) for one, number, _ in inventory.revocations(session, chosen)] == [(1, "planned"), (2, "refused")]
 
 
+@pytest.mark.parametrize("gap", [0, 20])
 def test_more_lines_than_are_fetched_together_come_all_once(
-    store: Store, order: Make, chosen: Chosen, monkeypatch: pytest.MonkeyPatch,
+    store: Store, order: Make, chosen: Chosen, monkeypatch: pytest.MonkeyPatch, gap: int,
 ) -> None:
-    """A stream of several pieces"""
+    """A stream of several pieces, some of them empty"""
     monkeypatch.setattr(inventory, "FETCHED_TOGETHER", 3)
+    monkeypatch.setattr(written, "ORDERS_TOGETHER", 3)
     for ssl_id in range(1, 9):
         order(ssl_id=ssl_id)
-    with store.reading() as session:
-        pieces = [[one[3] for one in some] for some in inventory.lines(session, chosen)]
-    assert [len(one) for one in pieces] == [3, 3, 2]
-    assert sorted(one for some in pieces for one in some) == [*range(1, 9)]
+    for _ in range(gap):
+        order(account="other")
+    order(ssl_id=9)
+    assert [len(one.split(LINE)) for one in tables(store, chosen)] in ([3, 3, 3], [3, 3, 2, 1])
+    assert [int(one["ssl_id"]) for one in lines(store, chosen)] == [*range(1, 10)]
+
+
+def test_a_text_of_others_makes_no_cell_and_no_line(store: Store, order: Make, stored: Any, chosen: Chosen) -> None:
+    """Whatever SCM holds in a name, a line has its columns."""
+    stored(order(ssl_id=1, common_name=f"a{LINE}b", requester=f"c{CELL}d", subject_alternative_names=[f"e{LINE}"]), 1, names=[f"f{CELL}g", 'h"i'])
+    order(ssl_id=2, requester="plain", subject_alternative_names=["one.example.com", "two.example.com"])
+    first, second = lines(store, chosen)
+    assert (first["common_name"], first["requester"], json.loads(first["names"])) == ("a b", "c d", [f"f{CELL}g", 'h"i'])
+    assert (second["requester"], second["names"]) == ("plain", "one.example.com two.example.com")
