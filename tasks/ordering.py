@@ -16,7 +16,7 @@ from models.summaries import OrderSummary
 from tasks import delivery
 from tasks.adapters import pki
 from tasks.adapters.store import Session, certificates, orders, revocations, submissions
-from tasks.reference import facts, refresh
+from tasks.reference import facts, refresh, refresh_domains
 from tasks.retry import step
 from tasks.runs import demand_requester, next_look, run_id, this_run
 from tasks.services import Services, open_services
@@ -103,13 +103,21 @@ def _checked(svc: Services, wish: OrderParameters, csr_key: tuple[str, str] | No
     if not (stored.organizations and stored.profiles):
         raise InputError(f"there is no reference data of account {wish.account!r} yet: run sync-reference-data first; nothing was sent")
     old = {one.id for one in stored.domains if one.id in first.domain_ids and svc.clock() - one.checked_at > FRESH_FOR}
-    known = first.organization is not None and first.profile is not None
-    if known and not old and not any(problem.level == "refuse" for problem in first.problems):
+    if old and _may_be_sent(first):    # only states of domains are too old to decide
+        with svc.scm(wish.account) as scm:
+            refresh_domains(svc, scm, wish.account, names=(), domain_ids=old)
+        first = _judged(svc, wish, account, csr_key)
+    if _may_be_sent(first):
         return first
     refresh(
         svc, wish.account, organization=wish.organization, names=first.names.names if first.names else (), domain_ids=first.domain_ids,
     )
     return _judged(svc, wish, account, csr_key)
+
+
+def _may_be_sent(checked: CheckedOrder) -> bool:
+    known = checked.organization is not None and checked.profile is not None
+    return known and not any(problem.level == "refuse" for problem in checked.problems)
 
 
 def _judged(svc: Services, wish: OrderParameters, defaults: dict[str, object], csr_key: tuple[str, str] | None) -> CheckedOrder:
