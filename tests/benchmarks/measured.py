@@ -28,7 +28,7 @@ from models.parameters import OrderParameters
 from models.records import ReportWindow
 from models.status import OPEN_AT_SCM, OrderStatus
 from models.windows import whole
-from tasks import ordering, submissions
+from tasks import ordering, sending
 from tasks.services import open_services
 
 POOL = 8
@@ -83,7 +83,7 @@ def order_many() -> Figures:
     ]
     sync_reference_data.fn()
     planned = [ordering.plan(wish).submission_id for wish in wishes]
-    sent = submissions.send_all([one for one in planned if one is not None])
+    sent = sending.send_all([one for one in planned if one is not None])
     assert not sent.failed, sent.failed[:3]
     return {"calls": 0, "orders": sent.taken, "certificates": _deliver_all()}
 
