@@ -59,7 +59,7 @@ class Pace:
         self._most = max(1, int(rate * AHEAD)) if rate and turns else 1
         self._batch = 0
         self._mine: deque[float] = deque()
-        self._asked_at = float("-inf")
+        self._last = self._asked_at = float("-inf")
         self._quiet_until = 0.0
         self._refusals = 0
         self._lock = Lock()
@@ -112,11 +112,11 @@ class Pace:
             self._mine.popleft()
             unused = True
         if not self._mine:
-            soon = now - self._asked_at < 2 * AHEAD
-            self._batch = 1 if unused or not soon else min(2 * self._batch, self._most)
-            self._asked_at = now
+            at_once = now - self._last < 2 / self._rate
+            self._batch = min(2 * self._batch, self._most) if at_once and not unused else 1
             first = self._turns.take(self._batch) + self._clock()
             self._mine.extend(first + number / self._rate for number in range(self._batch))
+            self._last = self._mine[-1]
         return self._mine.popleft()
 
 
