@@ -26,6 +26,16 @@ from deployments.processes import Children, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 POOL = "certflow"
+DEPLOY = f"""
+from deployments.serving import deployment_of, served_flows
+for _, flow in served_flows():
+    if flow.name in {{"renew-or-reissue", "poll-orders"}}:
+        made = deployment_of(flow)
+        made.work_pool_name = {POOL!r}
+        made.apply()
+"""
+"""Without schedules: a poll of its own would help too."""
+
 READY_SECONDS = 120.0
 """For Prefect's worker to ask for work."""
 
@@ -59,9 +69,7 @@ class Machines:
         self.do("-m", "deployments", "migrate")
         self.do(str(Path(__file__).with_name("measured.py")), "import_everything")
         self.do("-m", "prefect", "work-pool", "create", POOL, "--type", "process")
-        self.do("-m", "prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
-        for one in self.call("POST", "deployments/filter", {}):
-            self.call("PATCH", f"deployments/{one['id']}", {"schedules": []})
+        self.do("-c", DEPLOY)
 
     def do(self, *command: str) -> None:
         """A Python command that must end well."""
