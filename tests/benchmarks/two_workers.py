@@ -36,6 +36,12 @@ for _, flow in served_flows():
 """
 """Without schedules: a poll of its own would help too."""
 
+PROFILE = 5201
+"""The sandbox's profile of several names, which takes EC keys."""
+
+ORDERS_FOR_ONE = 4
+"""Orders at SCM for each that can be renewed, about."""
+
 READY_SECONDS = 120.0
 """For Prefect's worker to ask for work."""
 
@@ -88,7 +94,7 @@ class Machines:
         names = Counter(one["common_name"] for one in rows)
         good = [
             one["ssl_id"] for one in rows
-            if one["status"] == "Issued" and not one["renewed"] and one["auto_renew"] == "Not scheduled" and names[one["common_name"]] == 1
+            if one["profile_id"] == PROFILE and one["status"] == "Issued" and not one["renewed"] and one["auto_renew"] == "Not scheduled" and names[one["common_name"]] == 1
         ]
         with psycopg.connect(self.database, autocommit=True) as books:
             books.execute("UPDATE certificate SET key_algorithm = 'EC', key_size = 'P-256'")
@@ -96,7 +102,7 @@ class Machines:
                 "SELECT o.id FROM certificate_order o JOIN certificate c ON c.order_id = o.id WHERE o.ssl_id = ANY(%s) AND o.status = 'issued' "
                 "AND c.not_after > now() LIMIT %s", (good, number),
             ).fetchall()
-        assert len(found) == number, f"only {len(found)} orders can be renewed: take a larger --orders"
+        assert len(found) == number, f"only {len(found)} orders can be renewed: raise ORDERS_FOR_ONE"
         return [str(id_) for (id_,) in found]
 
     def distance(self, milliseconds: int) -> None:
@@ -147,7 +153,7 @@ def main() -> None:
     server.start()
     try:
         with TemporaryDirectory() as scratch, Children(Path(scratch)) as children:
-            command = ["-m", "deployments.sandbox", "--orders", str(5 * options.orders), "--issue-delay", "100000"]
+            command = ["-m", "deployments.sandbox", "--orders", str(ORDERS_FOR_ONE * 2 * options.orders), "--issue-delay", "100000"]
             sandbox = children.start("the sandbox", command, dict(os.environ), output="pipe")
             assert sandbox.stdout is not None
             machines = Machines(children, Path(scratch), server.new_database(), json.loads(sandbox.stdout.readline()))

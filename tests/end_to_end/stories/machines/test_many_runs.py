@@ -28,6 +28,7 @@ def planned(on_either: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], 
     monkeypatch.setattr(sending, "QUIET_SECONDS", 0.5)
 
     def act(number: int) -> list[Any]:
+        assert on_either.rows(Submission) == []
         return [
             ordering.plan(OrderParameters(
                 common_name=f"many{one}.example.com", organization="Example University", certificate_profile="OV Multi-Domain", key_algorithm="EC",
