@@ -93,8 +93,8 @@ class Machines:
         rows = requests.get(f"{self._control}/orders", timeout=60).json()
         names = Counter(one["common_name"] for one in rows)
         good = [
-            one["ssl_id"] for one in rows
-            if one["profile_id"] == PROFILE and one["status"] == "Issued" and not one["renewed"] and one["auto_renew"] == "Not scheduled" and names[one["common_name"]] == 1
+            one["ssl_id"] for one in rows if one["profile_id"] == PROFILE and one["status"] == "Issued" and names[one["common_name"]] == 1
+            and not one["renewed"] and one["auto_renew"] == "Not scheduled"
         ]
         with psycopg.connect(self.database, autocommit=True) as books:
             books.execute("UPDATE certificate SET key_algorithm = 'EC', key_size = 'P-256'")
