@@ -34,7 +34,8 @@ def called(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_as_many_runs_help_as_there_are_slices_and_the_settings_allow(called: Any, orders: int, more: dict[str, Any], helpers: int) -> None:
     """RULES R6; CERTFLOW_RUNS counts the run that calls them"""
     helping.call_helpers(RenewParameters(action="renew", account="second", **more), orders)
-    assert [(one["name"], one["parameters"], one["tags"]) for one in called] == [("poll-orders/poll-orders", {"account": "second"}, [helping.TAG])] * helpers
+    expected = ("poll-orders/poll-orders", {"account": "second"}, [helping.TAG])
+    assert [(one["name"], one["parameters"], one["tags"]) for one in called] == [expected] * helpers
 
 
 def test_without_prefect_a_run_does_it_alone(called: Any, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
