@@ -86,8 +86,12 @@ class Machines:
         assert done.returncode == 0, (command, done.stdout[-2000:], done.stderr[-2000:])
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """A call of Prefect's API."""
-        answer = requests.request(method, f"{self.api}/{path}", json=body, timeout=60)
+        """A call of Prefect's API, which on a busy machine now and then has no time (503)."""
+        for _ in range(20):
+            answer = requests.request(method, f"{self.api}/{path}", json=body, timeout=60)
+            if answer.status_code != 503:
+                break
+            time.sleep(1)
         answer.raise_for_status()
         return answer.json() if answer.content else None
 
