@@ -8,15 +8,16 @@ import pytest
 from tasks.services import open_services
 
 RATE = 5.0
+pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-def limited(on_either: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def limited(on_postgres: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Each process may make five calls in a second, together with the others."""
     monkeypatch.setenv("CERTFLOW_SCM_RATE", str(RATE))
-    on_either.restart()
-    on_either.sandbox.forget_calls()
-    return on_either
+    on_postgres.restart()
+    on_postgres.sandbox.forget_calls()
+    return on_postgres
 
 
 def ask(times: int) -> None:
@@ -38,14 +39,16 @@ def test_no_second_holds_more_calls_of_two_processes_than_the_rate(limited: Any,
     assert moments[-1] - moments[0] <= 14 / RATE + 2
 
 
-@pytest.mark.parametrize("rate", ["", "5"])
-@pytest.mark.parametrize("trouble", [{"kind": "too_many", "seconds": 3, "count": 1}, {"kind": "status", "status": 429, "count": 4}])
-def test_a_429_holds_both_processes_back(on_either: Any, at_once: Any, monkeypatch: pytest.MonkeyPatch, rate: str, trouble: Any) -> None:
+@pytest.mark.parametrize(("rate", "trouble"), [
+    ("", {"kind": "too_many", "seconds": 3, "count": 1}),
+    ("5", {"kind": "status", "status": 429, "count": 4}),
+])
+def test_a_429_holds_both_processes_back(on_postgres: Any, at_once: Any, monkeypatch: pytest.MonkeyPatch, rate: str, trouble: Any) -> None:
     """CERTFLOW_SCM_RATE: with Retry-After, and without, when SCM says it four times in a row"""
     monkeypatch.setenv("CERTFLOW_SCM_RATE", rate)
-    on_either.restart()
-    on_either.sandbox.forget_calls()
-    on_either.sandbox.fault(route="domains", **trouble)
+    on_postgres.restart()
+    on_postgres.sandbox.forget_calls()
+    on_postgres.sandbox.fault(route="domains", **trouble)
 
     def told() -> None:
         with open_services() as svc, svc.scm("default") as scm:
@@ -59,7 +62,7 @@ def test_a_429_holds_both_processes_back(on_either: Any, at_once: Any, monkeypat
                 time.sleep(0.05)
 
     at_once(told, others)
-    refused = arrivals(on_either, "domains")[trouble["count"] - 1]
-    meanwhile = [one - refused for one in arrivals(on_either) if refused < one]
+    refused = arrivals(on_postgres, "domains")[trouble["count"] - 1]
+    meanwhile = [one - refused for one in arrivals(on_postgres) if refused < one]
     assert [after for after in meanwhile if 1.2 < after < 1.9] == []
     assert max(meanwhile) > 2
