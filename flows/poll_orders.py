@@ -7,7 +7,7 @@ from pydantic import Field
 
 from models.parameters import PollParameters, checked
 from models.summaries import PollSummary
-from tasks import accounts, attention, pages, polling
+from tasks import accounts, attention, helping, pages, polling
 from tasks.runs import reported, story
 
 
@@ -26,6 +26,8 @@ def poll_orders(
         account: The account to poll.
     """
     wish = checked(PollParameters, {"orders": orders, "account": account})
+    if helping.asked():
+        return reported(*helping.help_sending(wish.account))
     chosen = polling.meant(wish.account, wish.orders) if wish.orders else None
     if chosen is None and not polling.anything_open(wish.account):
         attention.tell(wish.account)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from models.parameters import NAMES_MAX, RenewAction, RenewParameters, checked
 from models.summaries import RenewSummary
-from tasks import accounts, polling, renewing, submissions
+from tasks import accounts, helping, polling, renewing, sending
 from tasks.runs import demand_requester, reported, story
 
 
@@ -57,8 +57,9 @@ def renew_or_reissue(
     chosen = renewing.choose(wish)
     if wish.because_of_key_compromise:
         chosen = renewing.report_compromise(wish, chosen.order_ids)
+    helping.call_helpers(wish, len(chosen.order_ids))
     plan = renewing.plan_all(wish, chosen)
-    sent = submissions.send_all(plan.to_send)
+    sent = sending.send_all(plan.to_send)
     polling.look_soon(wish.account, plan.sent_for(wish.account))
     summary = renewing.summary(plan, sent, chosen).model_copy(update={"calls": accounts.calls(wish.account) - before})
     return reported(

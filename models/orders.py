@@ -114,6 +114,8 @@ class Submission(SQLModel, table=True):
     `reuse_of` is the submission whose key a renewal uses again. `marked_renewed_at` is when SCM was told that a new order renews the
     predecessor (RULES R4).
     `absent_at` are the moments at which SCM was seen not to hold it (RULES E4); `attempts` counts claims.
+    Until `taken_until` a run means to send it, with others of its slice: runs that share the work leave it to that one. Only the claim
+    decides who sends.
     """
 
     __table_args__ = (
@@ -142,6 +144,7 @@ class Submission(SQLModel, table=True):
     known_replaced_at: datetime | None = Field(default=None, sa_type=Moment)
     absent_at: list[str] = Field(default_factory=list, sa_type=json_column())
     attempts: int = 0
+    taken_until: datetime | None = Field(default=None, sa_type=Moment)
     claimed_at: datetime | None = Field(default=None, sa_type=Moment)
     submitted_at: datetime | None = Field(default=None, sa_type=Moment)
     marked_renewed_at: datetime | None = Field(default=None, sa_type=Moment)
@@ -273,6 +276,7 @@ class AccountState(SQLModel, table=True):
     A stop (RULES S1) holds while `stopped_version` is the version of the account's secret in Vault.
     `imported_until` is the start of the last finished import of changes, `full_import_at` of the last whole one;
     `import_resume` tells a killed import what it has finished (RULES S3), and the next one which keys in Vault fitted nothing (K6).
+    `free_at` is when the next call to SCM may leave: the turns before it are taken, or SCM has asked for a pause.
     """
 
     __tablename__ = "account_state"
@@ -286,3 +290,4 @@ class AccountState(SQLModel, table=True):
     imported_until: datetime | None = Field(default=None, sa_type=Moment)
     full_import_at: datetime | None = Field(default=None, sa_type=Moment)
     import_resume: dict[str, Any] | None = Field(default=None, sa_type=json_column())
+    free_at: datetime | None = Field(default=None, sa_type=Moment)

@@ -15,14 +15,14 @@ from models.records import OrderRecord, ReportedOrder, ReportWindow
 from models.status import OPEN, OrderStatus, SubmissionStatus
 from models.summaries import PollSummary
 from models.windows import Pace, around, is_one_day
-from tasks import certificates, delivery, marking, rebuilding, reports, revoking, settling
-from tasks import submissions as sending
+from tasks import certificates, delivery, marking, rebuilding, reports, revoking, sending, settling
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import Session, orders, renewals, revocations, submissions
 from tasks.adapters.store import certificates as repository
 from tasks.retry import step
 from tasks.runs import POLL_EVERY, counted, log, next_look, this_run
 from tasks.services import Services, open_services
+from tasks.submissions import MOST_ATTEMPTS, Sent
 
 R = TypeVar("R")
 
@@ -76,7 +76,7 @@ def anything_open(account: str) -> bool:
     with open_services() as svc, svc.store.reading() as session:
         return bool(
             submissions.unsettled(session, account, SubmissionStatus.SUBMITTING)
-            or [one for one in submissions.unsettled(session, account, SubmissionStatus.PLANNED) if one.attempts < sending.MOST_ATTEMPTS]
+            or [one for one in submissions.unsettled(session, account, SubmissionStatus.PLANNED) if one.attempts < MOST_ATTEMPTS]
             or orders.open_orders(session, account, most=1)
             or renewals.being_reissued(session, account)
             or renewals.to_mark_renewed(session, account)
@@ -203,7 +203,7 @@ def bring_forward(account: str, order_ids: Sequence[UUID] | None = None) -> Poll
     """
     problems: list[str] = []
     settled = _part(lambda: settling.settle(account, order_ids), settling.Settled(), problems)
-    sent = _part(lambda: sending.send_planned(account, order_ids), sending.Sent(), problems)
+    sent = _part(lambda: sending.send_planned(account, order_ids), Sent(), problems)
     looked = _part(lambda: look(account, order_ids), Looked(), problems)
     fetched = _part(lambda: certificates.fetch_all(account, order_ids), certificates.Fetched(), problems)
     attached = _part(lambda: rebuilding.attach_late(account), rebuilding.Attached(), problems)

@@ -19,6 +19,7 @@ from tasks.adapters.store import Store
 from tasks.adapters.store.reference import account_state
 from tasks.adapters.vault import Entry, Vault, VaultSettings
 from tasks.settings import Settings, settings
+from tasks.turns import SharedTurns
 
 
 class Services:
@@ -80,8 +81,10 @@ class Services:
                 return known[1]
             if known:
                 self._earlier_calls[account] = self._earlier_calls.get(account, 0) + known[1].calls
+            rate = self.settings.scm_rate
             client = ScmClient(
-                credentials_from(entry.data), concurrency=self.settings.scm_concurrency, rate=self.settings.scm_rate,
+                credentials_from(entry.data), concurrency=self.settings.scm_concurrency, rate=rate,
+                turns=SharedTurns(self.store, account, rate=rate, clock=self.clock),
             )
             self._clients[account] = (entry.version, client)
             return client

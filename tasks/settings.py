@@ -23,6 +23,7 @@ class Settings(BaseSettings):
     grace_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 900
     scm_concurrency: Annotated[int, Field(ge=1, le=64)] = 8
     scm_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    runs: Annotated[int, Field(ge=1, le=64)] = 1
     accounts: Annotated[tuple[Account, ...], NoDecode] = ("default",)
     timezone: str = "UTC"
     ui_port: Annotated[int, Field(ge=1, le=65535)] = 4200

@@ -15,7 +15,7 @@ from models.status import SubmissionStatus
 from tasks import asking, events, keys
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import Session, orders, submissions
-from tasks.batches import TOGETHER, each
+from tasks.batches import each
 from tasks.retry import step
 from tasks.runs import log, this_run
 from tasks.services import Services, open_services
@@ -36,6 +36,10 @@ class Sent:
 
     taken: int = 0
     failed: tuple[tuple[UUID, str], ...] = ()
+
+    def with_more(self, other: "Sent") -> "Sent":
+        """Both together."""
+        return Sent(taken=self.taken + other.taken, failed=self.failed + other.failed)
 
 
 class LeftOver(NamedTuple):
@@ -67,18 +71,11 @@ def send_some(submission_ids: Sequence[UUID]) -> Sent:
     )
 
 
-def send_all(submission_ids: Sequence[UUID]) -> Sent:
-    """Make the keys of planned submissions, then send them, in tasks of 100 (RULES E1)."""
-    taken, failed = 0, keys.create_all(submission_ids)
-    without_key = {id_ for id_, _ in failed}
-    ready = [id_ for id_ in submission_ids if id_ not in without_key]
-    for first in range(0, len(ready), TOGETHER):
-        sent = send_some(ready[first:first + TOGETHER])
-        taken += sent.taken
-        failed += sent.failed
-        if len(ready) > TOGETHER:
-            log().info("%s of %s sent, %s failed so far", f"{min(first + TOGETHER, len(ready)):,}", f"{len(ready):,}", len(failed))
-    return Sent(taken=taken, failed=tuple(failed))
+def send_slice(submission_ids: Sequence[UUID]) -> Sent:
+    """Make the keys of planned submissions, as many as one task handles, then send them (RULES E1)."""
+    without_key = dict(keys.create_all(submission_ids))
+    sent = send_some([id_ for id_ in submission_ids if id_ not in without_key])
+    return Sent(taken=sent.taken, failed=(*without_key.items(), *sent.failed))
 
 
 def _send(svc: Services, submission_id: UUID) -> str:
@@ -187,17 +184,3 @@ def _left_to_settling(_state: object) -> None:
 def _status(svc: Services, submission_id: UUID) -> str:
     with svc.store.reading() as session:
         return submissions.submission(session, submission_id).status
-
-
-def send_planned(account: str, order_ids: Sequence[UUID] | None = None) -> Sent:
-    """Make the keys of what is planned and send it (RULES E1, E4); a refused login ends it (S1).
-
-    What was sent three times without trace is left to a person.
-    """
-    return send_all(_planned(account, order_ids))
-
-
-def _planned(account: str, order_ids: Sequence[UUID] | None) -> list[UUID]:
-    with open_services() as svc, svc.store.reading() as session:
-        waiting = submissions.unsettled(session, account, SubmissionStatus.PLANNED, order_ids)
-        return [one.id for one in waiting if one.attempts < MOST_ATTEMPTS]

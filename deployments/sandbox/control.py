@@ -1,9 +1,10 @@
 """`/_control`: order faults, read what is true, change the account. Without login, not counted, below each SCM port.
 
-GET faults, POST faults, DELETE faults[/ID] · GET calls, DELETE calls · GET orders?common_name=&ssl_id=&status= · PUT orders/ID (facts of
-an order; a `status` is moved to with all that belongs to it) · GET settings, PUT settings (see `state.Options`) · PUT account (password,
-password_state, password_expires, roles, privileges, suspended, failed_attempts) · PUT client (client_secret, forget_tokens) ·
-GET reference/KIND, PUT reference/KIND/ID (organizations, profiles, domains, custom_fields), DELETE reference/KIND/ID · POST reset.
+GET faults, POST faults, DELETE faults[/ID] · GET calls, DELETE calls · GET arrivals (the last calls: seconds and route) · GET
+orders?common_name=&ssl_id=&status= · PUT orders/ID (facts of an order; a `status` is moved to with all that belongs to it) · GET settings,
+PUT settings (see `state.Options`) · PUT account (password, password_state, password_expires, roles, privileges, suspended,
+failed_attempts) · PUT client (client_secret, forget_tokens) · GET reference/KIND, PUT reference/KIND/ID (organizations, profiles, domains,
+custom_fields), DELETE reference/KIND/ID · POST reset.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -78,6 +79,11 @@ def _calls(scm: Scm, _request: Request, _body: Any) -> Any:
 
 def _clear_calls(scm: Scm, _request: Request, _body: Any) -> Any:
     scm.calls.clear()
+    scm.arrivals.clear()
+
+
+def _arrivals(scm: Scm, _request: Request, _body: Any) -> Any:
+    return list(scm.arrivals)
 
 
 def true_facts(scm: Scm, order: Order) -> dict[str, Any]:
@@ -217,6 +223,7 @@ def _reset(scm: Scm, _request: Request, _body: Any) -> Any:
 CALLS: tuple[tuple[str, str, Act], ...] = (
     ("GET", "/faults", _faults), ("POST", "/faults", _add_fault), ("DELETE", "/faults", _clear_faults),
     ("DELETE", "/faults/{number}", _remove_fault), ("GET", "/calls", _calls), ("DELETE", "/calls", _clear_calls),
+    ("GET", "/arrivals", _arrivals),
     ("GET", "/orders", _orders), ("PUT", "/orders/{number}", _change_order), ("GET", "/settings", _settings),
     ("PUT", "/settings", _change_settings), ("PUT", "/account", _change_account), ("PUT", "/client", _change_client),
     ("GET", "/reference/{kind}", _reference), ("PUT", "/reference/{kind}/{number}", _change_reference),

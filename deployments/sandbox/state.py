@@ -1,7 +1,7 @@
 """Everything the pretend SCM remembers while it runs, and how it begins."""
 
 import gc
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ from deployments.sandbox.faults import Fault, Faults
 from deployments.sandbox.orders import Order, OrderBook
 
 SERIAL_BITS = 128
+MOST_ARRIVALS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,7 @@ class Scm:
         now = self.now()
         self.random = Random(f"{self.options.seed}/new")
         self.calls: Counter[Counted] = Counter()
+        self.arrivals: deque[tuple[float, str]] = deque(maxlen=MOST_ARRIVALS)
         self.faults = Faults(Random(f"{self.options.seed}/faults"))
         for one in self.options.faults:
             self.faults.add(Fault.from_json(one))

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from math import ceil
+from time import monotonic
 from typing import Any
 
 from fastapi import Request, Response
@@ -49,6 +50,7 @@ async def serve(scm: Scm, request: Request, *, route: str, template: str, act: A
     """Count the call, let `act` do it, and spoil it as ordered. `act` gets the body and answers; it never raises RefusedError."""
     method, path = request.method, request.url.path
     scm.calls[Counted(method, route, template)] += 1
+    scm.arrivals.append((monotonic(), route))
     body = await request.body()
     if scm.options.latency:
         await asyncio.sleep(scm.options.latency)

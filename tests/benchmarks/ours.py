@@ -30,7 +30,7 @@ from models.orders import CertificateOrder
 from models.parameters import InventoryParameters, OrderParameters
 from models.status import OPEN_AT_SCM, OrderStatus
 from models.windows import WHOLE_AGAIN_AFTER
-from tasks import ordering, submissions
+from tasks import ordering, sending
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.scm.calls import Call, Calls
 from tasks.adapters.store import inventory
@@ -186,7 +186,7 @@ def order_many() -> Figures:
     ]
     sync_reference_data.fn()
     planned = [ordering.plan(wish).submission_id for wish in wishes]
-    sent = submissions.send_all([one for one in planned if one is not None])
+    sent = sending.send_all([one for one in planned if one is not None])
     assert not sent.failed, sent.failed[:3]
     return {"calls": 0, "orders": sent.taken, "certificates": _deliver_all()}
 

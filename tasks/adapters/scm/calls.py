@@ -2,7 +2,6 @@
 
 import json
 import logging
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,13 +17,12 @@ from models.errors import AmbiguousError, CertflowError, LoginError, NotReadyErr
 from tasks.adapters.scm.connections import ON_THE_WAY, trouble
 from tasks.adapters.scm.credentials import ClientCertificate, Credentials, HeaderLogin, OAuth2Client
 from tasks.adapters.scm.failures import TRY_AGAIN, failure
+from tasks.adapters.scm.pace import Pace, Turns, pause
 from tasks.adapters.scm.tokens import Tokens
 from tasks.adapters.scm.values import Row, Unreadable, number, text
 from tasks.adapters.scm.wire import Address, Answer, chunks, session, whole
 
 LONGEST_DESCRIPTION = 300
-FIRST_PAUSE = 0.5
-LONGEST_PAUSE = 30.0
 STOPPED = "correct the account's login in Vault; no further call is made with this one"
 
 T = TypeVar("T")
@@ -62,15 +60,14 @@ class Calls:
     """Sends calls for one login. Thread-safe; after one refused login it sends nothing more (RULES S1)."""
 
     def __init__(
-        self, credentials: Credentials, *, concurrency: int, rate: float | None, timeout: tuple[float, float], deadline: float,
-        clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+        self, credentials: Credentials, *, concurrency: int, rate: float | None, turns: Turns | None, timeout: tuple[float, float],
+        deadline: float, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.credentials = credentials
         self.host = urlsplit(credentials.base_url).netloc
         self.count = 0
         self._timeout, self._deadline, self._clock, self._sleep = timeout, deadline, clock, sleep
-        self._spacing = 1 / rate if rate else 0.0
-        self._free_at = 0.0
+        self._pace = Pace(rate, turns, clock=clock, sleep=sleep)
         self._lock = Lock()
         self._first_call = Lock()
         self._let_in = False
@@ -120,21 +117,22 @@ class Calls:
         ends = self._clock() + (self._deadline if call.deadline is None else call.deadline)
         attempt = 0
         while True:
-            wait: float | None = None
             try:
                 response = self._in_turn(call, ends)
                 if 200 <= response.status_code < 300:
+                    self._pace.fine()
                     return take(response)
                 error, wait = self._failure(call, response, ends)
+                if response.status_code == 429:
+                    held = self._pace.slow_down(wait)
+                    wait = held if wait is None else wait
             except (TransientError, SetupError) as raised:
-                error = raised
-            if isinstance(error, ThrottledError):
-                wait = error.retry_after
-            pause = wait if wait is not None else _pause(attempt)
-            if call.repeat is not Repeat.HERE or not _worth_repeating(error) or self._clock() + pause > ends:
+                error, wait = raised, raised.retry_after if isinstance(raised, ThrottledError) else None
+            seconds = wait if wait is not None else pause(attempt)
+            if call.repeat is not Repeat.HERE or not _worth_repeating(error) or self._clock() + seconds > ends:
                 raise error from None
-            logger.info("%s; next try in %.1f s", error, pause)
-            self._sleep(pause)
+            logger.info("%s; next try in %.1f s", error, seconds)
+            self._sleep(seconds)
             attempt += 1
 
     def _read(self, call: Call, response: requests.Response) -> Answer:
@@ -194,7 +192,7 @@ class Calls:
 
     def _exchange(self, call: Call, login: Mapping[str, str], ends: float) -> requests.Response:
         """Send one request and read the head of its answer. Raises: TransientError, SetupError, or AmbiguousError for what is sent once."""
-        self._keep_pace()
+        self._pace.wait(ends)
         headers = {**login, "Accept": call.accept}
         if call.body is not None:
             headers["Content-Type"] = "application/json;charset=UTF-8"
@@ -213,16 +211,6 @@ class Calls:
         except ON_THE_WAY as error:
             told = trouble(error, self.host)
             raise (self._in_doubt(call, told) if call.repeat is Repeat.NEVER else told) from None
-
-    def _keep_pace(self) -> None:
-        if not self._spacing:
-            return
-        with self._lock:
-            now = self._clock()
-            at = max(now, self._free_at)
-            self._free_at = at + self._spacing
-        if at > now:
-            self._sleep(at - now)
 
     def _failure(self, call: Call, response: requests.Response, ends: float) -> tuple[CertflowError, float | None]:
         """The error for an answer that is no success, and the seconds that SCM asked to wait."""
@@ -246,11 +234,6 @@ class Calls:
 
     def _in_doubt(self, call: Call, error: CertflowError) -> AmbiguousError:
         return AmbiguousError(f"it is not known whether SCM took {call.what}: {error}", status=error.status)
-
-
-def _pause(attempt: int) -> float:
-    longest: float = min(FIRST_PAUSE * 2.0**min(attempt, 10), LONGEST_PAUSE)
-    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads clients over time, nothing secret
 
 
 def _worth_repeating(error: CertflowError) -> bool:

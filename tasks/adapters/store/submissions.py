@@ -99,8 +99,8 @@ def claim(
     """
     attempts = submission(session, id_).attempts + 1
     move(
-        session, id_, SubmissionStatus.PLANNED, SubmissionStatus.SUBMITTING, claimed_at=now, attempts=attempts, absent_at=[],
-        known_ssl_ids=list(known_ssl_ids), known_serial_number=known_serial_number, known_replaced_at=known_replaced_at, error=None,
+        session, id_, SubmissionStatus.PLANNED, SubmissionStatus.SUBMITTING, claimed_at=now, taken_until=None, attempts=attempts,
+        absent_at=[], known_ssl_ids=list(known_ssl_ids), known_serial_number=known_serial_number, known_replaced_at=known_replaced_at, error=None,
     )
     claimed = submission(session, id_)
     _order_follows(session, claimed, OrderStatus.SUBMITTING, now=now)

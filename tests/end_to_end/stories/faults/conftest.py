@@ -21,6 +21,7 @@ from models.errors import CertflowError
 from models.orders import CertificateOrder, OrderEvent, Submission
 from tasks import services
 from tasks.adapters.scm import ScmClient
+from tasks.adapters.store.reference import account_state
 
 ROUTES = {"enroll": "enroll", "renew": "renew_by_id", "reissue": "replace"}
 NUMBERS = count(1)
@@ -51,6 +52,12 @@ class Lasting:
         """The account as it is right, with changes; a new version lifts a stop."""
         right = {"base_url": self.sandbox.line["scm"], **self.sandbox.line["account"]}
         self.vault.secrets.kv.v2.create_or_update_secret("certflow/accounts/default", secret=right | changes)
+
+    def forget_pause(self) -> None:
+        """As if the time that SCM asked for were over."""
+        with services.open_services() as svc, svc.store.transaction() as session:
+            account_state(session, "default").free_at = None
+        services.forget_services()
 
     def asking(self, kind: str) -> "Asked":
         """Something that can be asked once: a new name, or an issued order of SCM's to renew or to reissue."""

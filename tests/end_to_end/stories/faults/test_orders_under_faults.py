@@ -108,5 +108,12 @@ def test_what_scm_is_asked_for_stands_as_the_rules_say_and_is_taken_once_in_the_
         check_account.fn()    # by hand
     if stands == REFUSED:
         return
+    if fault == "429 for an hour":
+        before = sum(lasting.sandbox.calls().values())
+        other = lasting.asking("enroll")
+        other.ask()
+        assert other.submission().status == PLANNED
+        assert sum(lasting.sandbox.calls().values()) == before    # nobody calls until then
+        lasting.forget_pause()
     asked.poll(lambda: asked.submission().status in {"submitted", "done"})
     assert asked.taken() == 1
