@@ -1,10 +1,8 @@
 """Queries of the repository: what is fetched, what waits, what counts as a licence (RULES D4)."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from datetime import datetime
 from enum import Enum, auto
-from operator import attrgetter
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, text, update
@@ -15,9 +13,6 @@ from models.orders import Certificate, CertificateOrder, NewCertificate, Revocat
 from models.status import OrderStatus
 from tasks.adapters.store import bulk
 from tasks.adapters.store.renewals import reissue_taken, served, served_no_more
-
-_NEW = tuple(one.name for one in fields(NewCertificate))
-_VALUES = attrgetter(*_NEW)
 
 LICENCE_LOCK = 0x636572746C6963
 """PostgreSQL advisory lock: counting and inserting must not interleave. SQLite's writers are one after the other anyway."""
@@ -207,7 +202,8 @@ def add(session: Session, new: Sequence[NewCertificate], *, limit: int | None, n
 
 
 def _insert(session: Session, new: Sequence[NewCertificate]) -> None:
-    bulk.insert(session, "certificate", _NEW, [_VALUES(one) for one in new])
+    if new:
+        bulk.insert(session, "certificate", [*vars(new[0])], [[*vars(one).values()] for one in new])
 
 
 def delivered(session: Session, id_: UUID, *, version: int, now: datetime) -> bool:
