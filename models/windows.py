@@ -22,8 +22,8 @@ WHOLE_AGAIN_AFTER = timedelta(days=7)
 ROWS = 20_000
 """So many rows one report shall hold: a large account costs few calls, and each is over in seconds."""
 
-USUAL_AGE = 3 * 365
-"""Days over which an account's orders are thought to lie before the first window has told."""
+USUAL_AGE = 180
+"""Days over which an account's orders are thought to lie before the first window has told: few, since the newest days hold the most."""
 
 MOST_GROWTH = 4
 """A window spans at most so many times the days of the one before it."""
