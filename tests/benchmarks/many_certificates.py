@@ -5,6 +5,7 @@ Half of the certificates are ours with their submissions, the others were found 
 
 import argparse
 import base64
+import json
 import random
 import sys
 from collections.abc import Iterator
@@ -129,6 +130,7 @@ def main() -> None:
     given = parser.parse_args()
     migrate(given.url)
     fill(open_store(given.url), given.number, datetime.now(UTC))
+    print(json.dumps({"certificates": given.number}))
 
 
 if __name__ == "__main__":
