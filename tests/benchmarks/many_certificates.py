@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import insert
-from sqlalchemy.orm import InstrumentedAttribute
 from sqlmodel import Session
 
 sys.path.insert(0, str(Path(__file__).parents[2]))    # started as a script
 
+from models.ids import new_id
 from models.orders import ENROLL, IMPORTED, ORDERED, Certificate, CertificateOrder, Submission
+from models.policy import renewal_from
 from models.reference import CertificateProfile, Domain, Organization
 from models.status import OrderStatus, SubmissionStatus
-from tasks.adapters.store import Store, migrate, open_store
+from tasks.adapters.store import Store, bulk, migrate, open_store
 
 BATCH = 5000
 ORGANIZATIONS = 50
@@ -60,7 +60,7 @@ def rows(count: int, now: datetime) -> Iterator[tuple[Row, Row | None, Row | Non
     statuses = chance.choices(list(STATUSES), list(STATUSES.values()), k=1000)
     before = UUID(int=0)
     for number in range(count):
-        id_, status, ours, profile = UUID(int=chance.getrandbits(128)), statuses[number % 1000], number % 2 == 0, 1 + number % len(PROFILES)
+        id_, status, ours, profile = new_id(), statuses[number % 1000], number % 2 == 0, 1 + number % len(PROFILES)
         domain, term = number % DOMAINS, PROFILES[profile]
         name = f"host{number}.d{domain}.example.com"
         names = [name, f"www.{name}", f"api.{name}"][:1 + number % 3]
@@ -68,6 +68,7 @@ def rows(count: int, now: datetime) -> Iterator[tuple[Row, Row | None, Row | Non
             names.append("shared.d1.example.com")
         age = timedelta(seconds=chance.randrange(term * 86400)) if status != OrderStatus.EXPIRED else timedelta(days=term + number % 300)
         start = now - age
+        ends = start + timedelta(days=term)
         placed = id_ if ours else None
         order = {
             "id": id_, "account": "default", "ssl_id": 40_000 + number, "status": status.value, "common_name": name,
@@ -75,7 +76,7 @@ def rows(count: int, now: datetime) -> Iterator[tuple[Row, Row | None, Row | Non
             "organization_name": f"Example {1 + number % ORGANIZATIONS}", "certificate_profile_id": profile,
             "certificate_profile_name": f"OV {term}", "term_days": term, "key_algorithm": "RSA", "key_size": "2048",
             "custom_fields": {}, "external_requester_emails": [], "requested_via": "REST API" if ours else OTHERS[number // 2 % len(OTHERS)],
-            "requested_at": start, "issued_at": start, "expires_at": start + timedelta(days=term), "origin": ORDERED if ours else IMPORTED,
+            "requested_at": start, "issued_at": start, "expires_at": ends, "origin": ORDERED if ours else IMPORTED,
             "live_name": name if ours else None, "created_at": start, "changed_at": start, "serial_number": f"{number + 1:x}",
             "predecessor_id": before if number % 10 == 0 and number else None, "requester": "invented", "comments": "",
         }
@@ -86,13 +87,15 @@ def rows(count: int, now: datetime) -> Iterator[tuple[Row, Row | None, Row | Non
             "created_at": start,
         }
         certificate = None if status not in HAS_CERTIFICATE else {
-            "id": UUID(int=chance.getrandbits(128)), "order_id": id_, "submission_id": placed, "serial_number": f"{number + 1:x}",
+            "id": new_id(), "order_id": id_, "submission_id": placed, "serial_number": f"{number + 1:x}",
             "sha256": f"{number:064x}", "public_key_sha256": f"{number:064x}", "names": names, "issuer": f"CN=Example Issuing CA {number % 3}",
             "key_algorithm": "RSA", "key_size": "1024" if number % 9999 == 0 else "2048", "extended_key_usage": ["serverAuth"], "not_before": start,
-            "not_after": start + timedelta(days=term), "pem": base64.b64encode(chance.randbytes(1500)).decode(), "chain_pem": CHAIN,
+            "not_after": ends, "pem": base64.b64encode(chance.randbytes(1500)).decode(), "chain_pem": CHAIN,
             "fetched_at": start, "delivered_at": start if ours else None, "live_version": 1 if ours else None, "never_deliver": False, "flags": [],
             "held_because": "a name is missing" if number % 20_001 == 0 else None,
         }
+        if ours and certificate:
+            order |= {"served_until": ends, "renewal_from": renewal_from(id_, start, ends)}
         yield order, sent, certificate
 
 
@@ -103,15 +106,14 @@ def fill(store: Store, count: int, now: datetime) -> None:
     """Write them, some thousands in each transaction."""
     with store.transaction() as session:
         reference_data(session, now)
+    written: tuple[Any, ...] = (CertificateOrder, Submission, Certificate)
+    tables: dict[Any, list[str]] = {table: [column.name for column in table.__table__.columns] for table in written}
     held: tuple[list[Row], list[Row], list[Row]] = ([], [], [])
-    tables: tuple[Any, ...] = (CertificateOrder, Submission, Certificate)
 
     def write() -> None:
         with store.transaction() as session:
-            for table, some in zip(tables, held, strict=True):
-                if some:
-                    wanted: list[InstrumentedAttribute[Any]] = list(table.__table__.columns)
-                    session.execute(insert(table.__table__), [{one.name: row.get(one.name) for one in wanted} for row in some])
+            for (table, columns), some in zip(tables.items(), held, strict=True):
+                bulk.insert(session, str(table.__tablename__), columns, [[row.get(one) for one in columns] for row in some])
                 some.clear()
 
     for made in rows(count, now):
