@@ -288,6 +288,7 @@ def own_csr() -> Callable[..., str]:
 # --- Which tests stay together when they run on several cores: `up` is started once, and a file's own servers too ---
 
 
+@pytest.hookimpl(tryfirst=True)    # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.relative_to(ROOT / "tests")
