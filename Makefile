@@ -22,7 +22,7 @@ up: $(INSTALLED) ## the Prefect UI with all flows; a sandbox unless VAULT_ADDR i
 
 # A task that is called without a server would start one of its own, silently: forbidden in tests.
 test: $(INSTALLED) ## all tests
-	PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=false DO_NOT_TRACK=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=false DO_NOT_TRACK=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: $(INSTALLED) ## ruff, mypy, import-linter, and whether the migrations agree with the tables
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
 VAULT_START_SECONDS = 60
@@ -288,13 +289,23 @@ def own_csr() -> Callable[..., str]:
 # --- Which tests stay together when they run on several cores: `up` is started once, and a file's own servers too ---
 
 
-@pytest.hookimpl(tryfirst=True)    # pytest-xdist reads the groups in the same hook
+def _group(test: str) -> str:
+    """Of a test's id: its file, and `up` for all that run beside one."""
+    file = test.split("::")[0].removeprefix("tests/")
+    return "up" if file.startswith("end_to_end/") and not file.startswith("end_to_end/stories/") else file
+
+
+class _Groups(LoadScopeScheduling):    # `--dist loadgroup` of pytest-xdist 3.8 does nothing with pytest 9
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Groups:
+    return _Groups(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        folder = item.path.relative_to(ROOT / "tests")
-        whole = "up" if folder.parts[0] == "end_to_end" and folder.parts[1] != "stories" else folder.as_posix()
-        item.add_marker(pytest.mark.xdist_group(whole))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group").args != ("up",))    # what takes longest must not begin last
+    items.sort(key=lambda item: _group(item.nodeid) != "up")    # what takes longest must not begin last
 
 # --- End of what stays together ---
 
