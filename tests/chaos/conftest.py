@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from sqlalchemy import event
 
 from models.errors import AmbiguousError, ConflictError, NotFoundError, NotReadyError, RejectedError, RightsError, ThrottledError
-from models.records import Enrolled, ListedOrder, OrderRecord
+from models.records import Enrolled, ListedOrder, OrderRecord, ReportedOrder
 from models.reference import CertificateProfile, Domain, Organization
 from tasks.adapters.store import Store, migrate, open_store
 from tasks.adapters.vault import Entry
@@ -113,7 +114,7 @@ class Pretended:
     def count(self) -> int:
         return len(self.orders)
 
-    def details(self, ssl_id: int) -> OrderRecord:
+    def details(self, ssl_id: int, **_more: Any) -> OrderRecord:
         with self._called():
             if ssl_id not in self.orders:
                 raise NotFoundError("Wrong SSL certificate id")
@@ -128,6 +129,11 @@ class Pretended:
             return iter([
                 self._shown(one, lambda at: at) for one in self.orders.values() if window.first <= one.requested.date() <= window.last
             ])
+
+    def reported(self, window: Any, **_more: Any) -> Iterator[ReportedOrder]:
+        if window.source:    # nothing was imported into SCM or discovered
+            return iter(())
+        return iter([ReportedOrder(one.ssl_id, hash(one), partial(replace, one, digest=hash(one))) for one in self.report(window)])
 
     def collect(self, ssl_id: int) -> bytes:
         with self._called():

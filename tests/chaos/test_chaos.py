@@ -16,11 +16,14 @@ KILLS = 40
 SEED = 20
 """Others are as good; what happens in which order depends on the machine too."""
 
+TRIES = 3
+"""A short run may meet no moment in which a broken protocol does harm."""
 
-def run(folder: Path, *options: str) -> tuple[int, dict[str, Any]]:
+
+def run(folder: Path, *options: str, seed: int = SEED) -> tuple[int, dict[str, Any]]:
     """The command as `make chaos` calls it; its status and its report."""
     done = subprocess.run(
-        [sys.executable, "tests/chaos", "--per-gap", "0", "--seed", str(SEED), "--report", str(folder), *options], cwd=ROOT, capture_output=True,
+        [sys.executable, "tests/chaos", "--per-gap", "0", "--seed", str(seed), "--report", str(folder), *options], cwd=ROOT, capture_output=True,
         text=True, check=False, timeout=280,
     )
     reports = list(folder.glob("*.json"))
@@ -65,6 +68,11 @@ def test_whatever_dies_each_order_is_placed_exactly_once(tmp_path: Path, databas
 ])
 def test_a_protocol_that_is_broken_on_purpose_is_found(tmp_path: Path, broken: str, says: str) -> None:
     """RULES E1: a proof that cannot fail proves nothing"""
-    status, found = run(tmp_path, "--kills", "20", "--break", broken)
-    assert status == 1
-    assert any(re.search(says, finding) for finding in found["findings"]), found["findings"]
+    findings: list[str] = []
+    for seed in range(SEED, SEED + TRIES):
+        status, found = run(tmp_path / str(seed), "--kills", "20", "--break", broken, seed=seed)
+        assert status == (1 if found["findings"] else 0)
+        findings += found["findings"]
+        if any(re.search(says, finding) for finding in findings):
+            return
+    pytest.fail(f"not found: {findings}")
