@@ -54,7 +54,8 @@ def walk(
             failures, any_read, pace = 0, True, pace.after(window, rows)
             if finished is not None:
                 finished(window, pace, failed=bool(problems))
-        assert window.first is not None  # noqa: S101 - as the whole
+        if window.first is None or window.first <= whole.first:    # the first day there is has none before it
+            break
         last = window.first - DAY
     return problems
 
