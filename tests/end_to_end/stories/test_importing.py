@@ -63,6 +63,7 @@ def test_an_import_that_died_goes_on(world, monkeypatch) -> None:
     from tasks.certificates import fetching as certificates
 
     monkeypatch.setattr(certificates, "BATCH", 20)
+    monkeypatch.setattr(certificates, "PAGE", 20)
     first, _ = certificates.fetch("default") if import_orders.fn(fetch_certificates=False) else (None, None)
     before = collects(world)
     assert first.fetched == 20
