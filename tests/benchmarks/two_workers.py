@@ -1,4 +1,5 @@
-"""How much faster two workers of a work pool do a mass renewal than one: `python tests/benchmarks/two_workers.py [--orders 2000] [--latency 100]`.
+"""How much faster two workers of a work pool do a mass renewal than one:
+`PYTHONPATH=. python tests/benchmarks/two_workers.py [--orders 2000] [--latency 100]`.
 
 Everything is real and started here: PostgreSQL, a Prefect server, a work pool with workers as the README starts them, the sandbox. Orders
 that an import found are renewed by hand with EC keys. Seconds are those of the flow run, from its start to its end.
