@@ -167,6 +167,7 @@ class Chaos:
         if child.answer is not None:
             request.answered = request.answered or child.answer["good"]
             request.said = str(child.answer["said"])
+            self._ready, self._looked = {}, 0.0    # what was read before does not know of it
 
     def _start(self, what: str, act: Callable[[], Any], request: Request | None, aim: Aim, *, kill_after: float | None = None) -> None:
         if request is not None:
@@ -264,7 +265,8 @@ class Chaos:
         self._looked = time.monotonic()
         try:
             rows = self.world.rows(READY)
-        except DBAPIError:    # it is being restarted
+        except DBAPIError:    # it is being restarted: what was read before may be over
+            self._ready = {}
             return
         self._ready = {
             row["common_name"]: (UUID(str(row["id"])), UUID(str(row["predecessor_id"])) if row["predecessor_id"] else None)

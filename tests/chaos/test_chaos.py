@@ -1,5 +1,6 @@
 """Short runs of `make chaos`; and that it finds a protocol which was broken on purpose."""
 
+import importlib
 import json
 import os
 import re
@@ -7,9 +8,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from uuid import uuid4
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 40
@@ -76,3 +80,24 @@ def test_a_protocol_that_is_broken_on_purpose_is_found(tmp_path: Path, broken: s
         if any(re.search(says, finding) for finding in findings):
             return
     pytest.fail(f"not found: {findings}")
+
+
+def test_what_was_ready_before_an_answer_is_looked_up_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reissue that was answered, and may be in doubt, is not followed by a revocation of the same order"""
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "chaos"))
+    chaos = importlib.import_module("chaos")
+    books = [[{"id": uuid4(), "common_name": "c00000.example.com", "predecessor_id": None}]]
+
+    def rows(_sql: str) -> Any:
+        if books:
+            return books.pop()
+        raise DBAPIError("SELECT", None, OSError("it is being restarted"))
+
+    fire = chaos.Chaos(SimpleNamespace(folder=Path(), rows=rows), seed=1, twins=0, log=print)
+    request = fire.new_order()
+    fire._look()
+    assert fire._ready
+    request.running = 1
+    fire._took(SimpleNamespace(what="order", died_in="", answer={"good": True, "said": "in doubt"}), request)
+    fire._look()
+    assert fire._ready == {}
