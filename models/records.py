@@ -6,6 +6,7 @@ An absent value is None, whether SCM left the field out, sent null or sent "" (c
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,12 +86,11 @@ class CustomFieldRecord:
     options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OrderRecord:
+class OrderRecord(NamedTuple):
     """One order as details or a report row show it; a field that the source lacks is None. Source: contract 5.7, 5.17.
 
     `status_word` is SCM's own word. `serial_number` is normalised: lower-case hex digits without leading zeros.
-    `subject_alternative_names` may omit the common name.
+    `subject_alternative_names` may omit the common name. A tuple, since there may be a million.
     """
 
     ssl_id: int
@@ -103,10 +103,7 @@ class OrderRecord:
     profile_name: str | None = None
     term_days: int | None = None
     serial_number: str | None = None
-    issuer: str | None = None
-    backend_id: str | None = None
     requester: str | None = None
-    approver: str | None = None
     external_requester: str | None = None
     requested_via: str | None = None
     comments: str | None = None

@@ -133,7 +133,7 @@ class Pretended:
     def reported(self, window: Any, **_more: Any) -> Iterator[ReportedOrder]:
         if window.source:    # nothing was imported into SCM or discovered
             return iter(())
-        return iter([ReportedOrder(one.ssl_id, hash(one), partial(replace, one, digest=hash(one))) for one in self.report(window)])
+        return iter([ReportedOrder(one.ssl_id, hash(one), partial(one._replace, digest=hash(one))) for one in self.report(window)])
 
     def collect(self, ssl_id: int) -> bytes:
         with self._called():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from models.records import (
@@ -20,8 +21,14 @@ from tasks.adapters.scm import values
 from tasks.adapters.scm.values import Row, Unreadable
 
 Complaint = Callable[[str], None]
+Named = Callable[[str], str | None]
 
 _ONLY_IN_DETAILS = frozenset({"certType", "certificateDetails", "autoRenewDetails"})
+_TEXTS = frozenset({
+    "commonName", "status", "organizationName", "type", "requester", "externalRequester", "requestedVia", "comments", "keyAlgorithm",
+    "publicKeyAlg", "keySize", "publicKeySize", "autoRenewState",
+})
+"""Fields of an order that are read as texts."""
 
 
 def organizations(rows: list[Row]) -> list[OrganizationRecord]:
@@ -147,11 +154,13 @@ def order(row: Row, *, complain: Complaint, digest: int | None = None) -> OrderR
     A date or serial number that cannot be read is left out and told to `complain`, and the record then has no digest; without id or status
     there is no record.
     """
-    kept = values.cleaned(row)
+    kept, plain = values.cleaned(row, texts=_TEXTS)
     if not kept.keys().isdisjoint(_ONLY_IN_DETAILS):
-        kept = _as_reported(kept)
+        kept, plain = _as_reported(kept), False
     ssl_id = values.identity(kept, "id", "sslId")
-    name, text, whole = values.clean_name, values.clean_text, digest
+    name: Named = kept.get if plain else partial(values.clean_name, kept)
+    text: Named = kept.get if plain else partial(values.clean_text, kept)
+    whole = digest
 
     def left_out(reason: Unreadable) -> None:
         nonlocal whole
@@ -173,18 +182,16 @@ def order(row: Row, *, complain: Complaint, digest: int | None = None) -> OrderR
     except Unreadable as reason:
         left_out(reason)
     return OrderRecord(
-        ssl_id=ssl_id, common_name=name(kept, "commonName"), status_word=name(kept, "status") or values.required_name(row, "status"),
+        ssl_id=ssl_id, common_name=name("commonName"), status_word=name("status") or values.required_name(row, "status"),
         subject_alternative_names=values.dns_names(kept, "subjectAlternativeNames", "subjAltNames"),
-        organization_id=values.number(kept, "orgId"), organization_name=name(kept, "organizationName"),
-        profile_id=values.number(kept, "typeId"), profile_name=name(kept, "type"), term_days=values.number(kept, "term"),
-        serial_number=serial_number, issuer=text(kept, "issuer"), backend_id=name(kept, "backendCertId") or name(kept, "orderNumber"),
-        requester=text(kept, "requester"), approver=text(kept, "approver") or text(kept, "owner"),
-        external_requester=text(kept, "externalRequester"), requested_via=text(kept, "requestedVia"),
-        comments=text(kept, "comments"), key_algorithm=name(kept, "keyAlgorithm") or name(kept, "publicKeyAlg"),
-        key_size=name(kept, "keySize") or name(kept, "publicKeySize"), requested_at=dated("requested"), approved_at=dated("approved"),
+        organization_id=values.integer(kept.get("orgId")), organization_name=name("organizationName"),
+        profile_id=values.integer(kept.get("typeId")), profile_name=name("type"), term_days=values.integer(kept.get("term")),
+        serial_number=serial_number, requester=text("requester"), external_requester=text("externalRequester"),
+        requested_via=text("requestedVia"), comments=text("comments"), key_algorithm=name("keyAlgorithm") or name("publicKeyAlg"),
+        key_size=name("keySize") or name("publicKeySize"), requested_at=dated("requested"), approved_at=dated("approved"),
         issued_at=dated("issued"), declined_at=dated("declined"), expires_at=dated("expires"), replaced_at=dated("replaced"),
         revoked_at=dated("revoked"), renewed=values.boolean(kept["renewed"]) if "renewed" in kept else None,
-        auto_renew=name(kept, "autoRenewState"), custom_fields=_custom_values(kept), digest=whole,
+        auto_renew=name("autoRenewState"), custom_fields=_custom_values(kept), digest=whole,
     )
 
 
@@ -193,7 +200,6 @@ def _as_reported(kept: dict[str, Any]) -> dict[str, Any]:
     profile_of, certificate = values.inner(kept, "certType"), values.inner(kept, "certificateDetails")
     given = {
         "typeId": values.number(profile_of, "id"), "type": values.name(profile_of, "name"),
-        "issuer": kept.get("issuer") or values.text(certificate, "issuer"),
         "subjAltNames": kept.get("subjAltNames") or certificate.get("subjectAltNames"),
         "autoRenewState": values.name(values.inner(kept, "autoRenewDetails"), "state"),
     }
@@ -205,5 +211,4 @@ def _custom_values(row: Row) -> tuple[tuple[str, str], ...] | None:
         return None
     if not given:
         return ()
-    fields = map(values.cleaned, values.objects(given))
-    return tuple((values.clean_name(one, "name") or values.required_name(one, "name"), values.clean_text(one, "value") or "") for one in fields)
+    return tuple((values.required_name(one, "name"), values.text(one, "value") or "") for one in values.objects(given))

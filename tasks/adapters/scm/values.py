@@ -4,8 +4,7 @@ An absent value is a missing field, null or a blank text. NUL and lone surrogate
 """
 
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -35,17 +34,25 @@ class Unreadable(ValueError):  # noqa: N818 - it says what a value is, and never
     """A value that cannot be read; the text names the field, not what it held."""
 
 
-def cleaned(row: Row) -> dict[str, Any]:
-    """The row with its texts as `text` gives them and without absent values: what follows then costs a fraction for each field."""
+def cleaned(row: Row, *, texts: Collection[str]) -> tuple[dict[str, Any], bool]:
+    """The row with its texts as `text` gives them and without absent values: what follows then costs a fraction for each field.
+
+    And whether the fields `texts` are texts, none longer than a name can be: then each is as `clean_name` and `clean_text` give it.
+    """
     kept: dict[str, Any] = {}
+    plain = True
     for field, value in row.items():
         if value.__class__ is str:
             storable = value if value.isascii() and "\x00" not in value else _NOT_STORABLE.sub("", value)
             if (stripped := storable.strip()):
                 kept[field] = stripped
+                if len(stripped) > LONGEST_NAME:
+                    plain = False
         elif value is not None:
             kept[field] = value
-    return kept
+            if field in texts:
+                plain = False
+    return kept, plain
 
 
 def text(row: Row, *names: str, most: int = LONGEST_TEXT) -> str | None:
@@ -120,6 +127,9 @@ def number(row: Row, *names: str) -> int | None:
 
 def identity(row: Row, *names: str) -> int:
     """An id of SCM. Raises: Unreadable when there is none above 0."""
+    found = row.get(names[0])
+    if found.__class__ is int and 0 < found <= LARGEST_NUMBER:    # nearly always
+        return found
     found = number(row, *names)
     if found is None or found < 1:
         raise Unreadable(f"{names[0]} is missing or no id")
@@ -137,9 +147,9 @@ def moment(row: Row, *names: str) -> datetime | None:
     """An aware UTC moment; a date without a time counts from 00:00 UTC (contract 3). Raises: Unreadable."""
     for one in names:
         given = row.get(one)
-        if given.__class__ is str and len(given) == 24 and given[10] == "T" and given[4] == "-" and given[-1] == "Z":
-            with suppress(ValueError):    # what a report of 100,000 rows holds
-                return datetime.fromisoformat(given)
+        if given.__class__ is str and len(given) == 24 and given[10] == "T" and given[4] == "-" and given[-1] == "Z" \
+                and (usual := _usual(given)) is not None:
+            return usual
         given = text(row, one, most=64)
         if given is None:
             continue
@@ -153,6 +163,14 @@ def moment(row: Row, *names: str) -> datetime | None:
         except (ValueError, OverflowError):
             raise Unreadable(f"{one} is no possible date") from None
     return None
+
+
+def _usual(given: str) -> datetime | None:
+    """What a report of 100,000 rows holds, "2026-03-20T09:30:00.000Z"; None for what only looks like it."""
+    try:
+        return datetime.fromisoformat(given)
+    except ValueError:
+        return None
 
 
 def _joined(day: re.Match[str], clock: re.Match[str] | None) -> datetime:

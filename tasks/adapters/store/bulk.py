@@ -29,11 +29,31 @@ def _fields(value: dict[str, str]) -> str:
     return "{" + ", ".join(f"{quoted(name)}: {quoted(one)}" for name, one in value.items()) + "}"
 
 
-STORED: Mapping[type, Callable[[Any], Any]] = MappingProxyType({
+STORED: Mapping[type | None, Callable[[Any], Any]] = MappingProxyType({
     datetime: _moment, list: _texts, dict: _fields, UUID: lambda value: value.hex,
 })
 """How both databases take what SQLAlchemy's types would make of it: moments count in UTC there (`engine`), lists and fields are JSON of texts.
 Other values go as they are."""
+
+
+_ESCAPED = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+
+
+def _stored(column: Sequence[Any]) -> Sequence[Any]:
+    kind = next((one.__class__ for one in column if one is not None), None)
+    if (store := STORED.get(kind)) is None:
+        return column
+    if column[0] is column[-1] and column.count(column[0]) == len(column):    # the moment of this import
+        return [store(column[0])] * len(column)
+    return [None if one is None else store(one) for one in column]
+
+
+def _copied(column: Sequence[Any]) -> Sequence[str]:
+    """The texts in which COPY takes them: adapting each value by itself costs as much as all else that is done to it here."""
+    whole = "".join([one for one in column if one.__class__ is str])
+    if whole.isprintable() and "\\" not in whole:    # nearly always
+        return ["\\N" if one is None else str(one) for one in column]
+    return ["\\N" if one is None else str(one).translate(_ESCAPED) for one in column]
 
 
 def insert(session: Session, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
@@ -44,19 +64,30 @@ def insert(session: Session, table: str, columns: Sequence[str], rows: Sequence[
     session.flush()    # what they refer to may wait there
     if not rows:
         return
-    given = [[STORED[one.__class__](one) if one.__class__ in STORED else one for one in row] for row in rows]
+    given = map(_stored, zip(*rows, strict=True))
     connection, names = session.connection(), ", ".join(columns)
     if connection.dialect.name != "postgresql":
         places = ", ".join("?" * len(columns))
-        connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({places})", [tuple(row) for row in given])  # noqa: S608 - our names
+        connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({places})", [*zip(*given, strict=True)])  # noqa: S608 - our names
         return
     driver: Any = connection.connection.driver_connection
     try:
         with driver.cursor() as cursor, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
-            for row in given:
-                copy.write_row(row)
+            copy.write("\n".join(map("\t".join, zip(*map(_copied, given), strict=True))))
     except psycopg.Error as error:
         raise DBAPIError.instance("COPY", None, error, psycopg.Error, hide_parameters=True) from None
+
+
+def insert_alike(session: Session, table: str, rest: Mapping[str, Any], column: str, ids: Sequence[str]) -> None:
+    """Insert a row for each of these ids, which stand in `column`; `rest` is the same in all of them. Raises: as SQLAlchemy."""
+    session.flush()
+    connection, names = session.connection(), ", ".join([*rest, column])
+    if connection.dialect.name == "postgresql":
+        shown, values, each = "%s", [*rest.values(), list(ids)], "unnest(%s::uuid[]) AS each (value)"
+    else:
+        shown, values, each = "?", [*(_stored([one])[0] for one in rest.values()), json.dumps(list(ids))], "json_each(?)"
+    wanted = ", ".join([*[shown] * len(rest), "value"])
+    connection.exec_driver_sql(f"INSERT INTO {table} ({names}) SELECT {wanted} FROM {each}", tuple(values))  # noqa: S608 - our names
 
 
 def known(session: Session, account: str, ssl_ids: Sequence[int]) -> Known:

@@ -4,7 +4,7 @@ from datetime import datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
-from models.ids import new_id
+from models.ids import new_id_digits
 from models.orders import IMPORTED, CertificateOrder, Run
 from models.records import OrderRecord
 from models.status import OrderStatus
@@ -20,8 +20,13 @@ _COPIED = (
 
 def event(order_id: UUID, kind: str, detail: str, *, now: datetime, run: Run | None, by: str = "") -> dict[str, Any]:
     """Something that happened to an order."""
+    return {"order_id": order_id, **happened(kind, detail, now=now, run=run, by=by)}
+
+
+def happened(kind: str, detail: str, *, now: datetime, run: Run | None, by: str = "") -> dict[str, Any]:
+    """The same for whichever order it happened to."""
     return {
-        "order_id": order_id, "at": now, "kind": kind, "detail": detail[:2000], "flow_run_id": run.id if run else None,
+        "at": now, "kind": kind, "detail": detail[:2000], "flow_run_id": run.id if run else None,
         "started_by": run.started_by if run else "", "requested_by": by,
     }
 
@@ -42,7 +47,7 @@ def new_row(account: str, record: OrderRecord, status: OrderStatus, *, now: date
     """An order that SCM holds and we did not know."""
     names, emails = record.subject_alternative_names, record.external_requester
     return (
-        new_id(), account, record.ssl_id, status.value, record.common_name or (names[0] if names else ""), list(names or ()),
+        new_id_digits(), account, record.ssl_id, status.value, record.common_name or (names[0] if names else ""), list(names or ()),
         record.organization_id, record.organization_name, record.profile_id, record.profile_name, _term(record), record.key_algorithm,
         record.key_size, dict(record.custom_fields or ()), record.comments, _emails(emails) if emails else [], record.serial_number,
         record.requester, record.requested_via, record.requested_at, record.approved_at, record.issued_at, record.expires_at,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
 from typing import Any
@@ -200,13 +199,22 @@ def test_two_imports_at_once_write_each_row_once(store: Store, record: Record, a
         assert orders.count(session, "default") == 200
 
 
+@pytest.mark.parametrize("said", [r"\N", "\\", r"C:\temp\new\x41", "a\tb", "one\ntwo\r\nthree\r", "\x0b\x1f\u2028", "für \U0001f600", '"quoted"', ""])
+def test_texts_come_back_as_they_were(store: Store, record: Record, now: datetime, said: str) -> None:
+    """Signs that mean something to COPY or to JSON"""
+    facts: dict[str, Any] = {"comments": said, "organization_name": said, "subject_alternative_names": (said,), "custom_fields": ((said, said),)}
+    assert written(store, [record(1, **facts), record(2)], now=now).new == 2
+    found = row(store, 1)
+    assert (found.comments, found.organization_name, found.subject_alternative_names, found.custom_fields) == (said, said, [said], {said: said})
+
+
 def test_ten_thousand_rows_take_a_bounded_number_of_statements(store: Store, record: Record, now: datetime) -> None:
     """DESIGN 5: batches of 1,000 with one query to learn what is known."""
     rows = [record(number, **FACTS) for number in range(1, 10_001)]
     for facts, most in (({}, 60), ({}, 60), ({"serial_number": "cd34"}, 120)):
         with counted(store) as statements:
             for first in range(0, 10_000, 1000):
-                written(store, [replace(one, **facts) for one in rows[first:first + 1000]], now=now)
+                written(store, [one._replace(**facts) for one in rows[first:first + 1000]], now=now)
         assert len(statements) <= most
     with store.reading() as session:
         assert orders.count(session, "default") == 10_000
@@ -228,7 +236,7 @@ def counted(store: Store) -> Any:
 
 def reported(rows: Sequence[OrderRecord], digest: int) -> list[ReportedOrder]:
     """Rows of a report that nobody has read."""
-    return [ReportedOrder(one.ssl_id, digest, partial(replace, one, digest=digest)) for one in rows]
+    return [ReportedOrder(one.ssl_id, digest, partial(one._replace, digest=digest)) for one in rows]
 
 
 def test_a_row_of_the_report_that_is_here_already_is_not_read_again(store: Store, record: Record, now: datetime) -> None:

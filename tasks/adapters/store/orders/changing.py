@@ -1,5 +1,6 @@
 """Change orders: the upsert of what SCM showed, in batches, with one query to learn what is known; and what happened to them."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +17,7 @@ from models.records import OrderRecord, ReportedOrder
 from models.status import OPEN, UNSETTLED_HERE, OrderStatus, order_status
 from tasks.adapters.store import bulk
 from tasks.adapters.store.orders.reading import by_ids, by_ssl_ids
-from tasks.adapters.store.rows import EVENT, NEW, differing, event, new_row
+from tasks.adapters.store.rows import EVENT, NEW, differing, event, happened, new_row
 
 UPSERT_LOCK = 0x75707372
 """PostgreSQL advisory lock, per account. SQLite's writers are one after the other anyway."""
@@ -110,6 +111,7 @@ def _written(
     rows = by_ids(session, held) if held else {}
     unsettled = _unsettled(session, account, [record for record in records if record.ssl_id not in known])
     inserts: list[tuple[Any, ...]] = []
+    found_as: dict[str, list[str]] = defaultdict(list)
     events: list[dict[str, Any]] = []
     unreadable: list[str] = []
     changed = 0
@@ -126,9 +128,12 @@ def _written(
             events += [change] if change else []
         elif status is not None and marked_by(record.comments) not in unsettled:
             inserts.append(new_row(account, record, status, now=now))
-            events.append(event(inserts[-1][0], "imported", f"found at SCM as {record.status_word}", now=now, run=run))
+            found_as[record.status_word].append(inserts[-1][0])
     bulk.insert(session, "certificate_order", NEW, inserts)
     record_events(session, events)
+    for word, ids in found_as.items():
+        imported = happened("imported", f"found at SCM as {word}", now=now, run=run)
+        bulk.insert_alike(session, OrderEvent.__tablename__, imported, "order_id", ids)
     return Upserted(seen=len(records), new=len(inserts), changed=changed, unreadable=tuple(unreadable))
 
 
