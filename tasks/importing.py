@@ -95,10 +95,11 @@ class _Job:
     def changes(self, since: datetime) -> None:
         """Four windows, and details of a few open orders that they do not hold."""
         with self.svc.store.reading() as session:
-            open_ids, oldest = orders.open_ids(session, self.wish.account)
+            still_open = orders.open_orders(session, self.wish.account)
+        oldest = next((one.requested_at for one in still_open if one.requested_at), None)
         for window in changed_since(since, self.svc.clock(), oldest_open=oldest):
             self.read.problems += reports.walk(window, partial(self._window, changes=True), pace=Pace.first(0))
-        missing = list(islice((ssl_id for ssl_id in open_ids if ssl_id not in self.counted), MOST_MISSING_DETAILS))
+        missing = list(islice((one.ssl_id for one in still_open if one.ssl_id not in self.counted), MOST_MISSING_DETAILS))
         self.read.problems += lists.details(self.scm, missing, self.store, at_once=1, unreadable=self.read.unreadable.append)
 
     def everything(self, total: int | None) -> None:
@@ -172,7 +173,7 @@ class _Job:
     def by_list(self, *, only_open: bool = False) -> None:
         """All orders that the wish is about by list and details; with `only_open` those that are not known, and open ones."""
         with self.svc.store.reading() as session:
-            open_ids = frozenset(orders.open_ids(session, self.wish.account)[0])
+            open_ids = frozenset(one.ssl_id for one in orders.open_orders(session, self.wish.account))
 
         def wanted(ids: Sequence[int]) -> Sequence[int]:
             return [*self._unknown(ids), *(id_ for id_ in ids if id_ in open_ids)] if only_open else ids

@@ -19,6 +19,7 @@ from tasks import certificates, delivery, marking, rebuilding, reports, revoking
 from tasks.adapters.scm import ScmClient
 from tasks.adapters.store import Session, orders, renewals, revocations, submissions
 from tasks.adapters.store import certificates as repository
+from tasks.adapters.store.orders import AtScm
 from tasks.retry import step
 from tasks.runs import POLL_EVERY, counted, log, next_look, this_run
 from tasks.services import Services, open_services
@@ -95,23 +96,26 @@ def look(account: str, order_ids: Sequence[UUID] | None = None) -> Looked:
     """
     with open_services() as svc:
         with svc.store.reading() as session:
-            rows = _undecided(session, account) if order_ids is None else [orders.order(session, id_) for id_ in order_ids]
-        rows = [row for row in rows if row.ssl_id is not None]
+            rows = _undecided(session, account) if order_ids is None else _at_scm(orders.order(session, id_) for id_ in order_ids)
         if not rows:
             return Looked()
         with svc.scm(account) as scm:
             return _look(svc, scm, account, rows)
 
 
-def _undecided(session: Session, account: str) -> list[CertificateOrder]:
+def _at_scm(rows: Iterable[CertificateOrder]) -> list[AtScm]:
+    return [AtScm(row.ssl_id, row.requested_at) for row in rows if row.ssl_id is not None]
+
+
+def _undecided(session: Session, account: str) -> list[AtScm]:
     waiting = [row.id for row in repository.not_fetched(session, account, origin=ORDERED)]
     waiting += [one.order_id for one in repository.not_delivered(session, account)]
-    found = [*orders.open_orders(session, account), *renewals.being_reissued(session, account), *orders.by_ids(session, waiting).values()]
-    return list({row.id: row for row in found}.values())
+    others = _at_scm([*renewals.being_reissued(session, account), *orders.by_ids(session, waiting).values()])
+    return list({one.ssl_id: one for one in [*others, *orders.open_orders(session, account)]}.values())
 
 
-def _look(svc: Services, scm: ScmClient, account: str, rows: list[CertificateOrder]) -> Looked:
-    wanted = {row.ssl_id for row in rows if row.ssl_id is not None}
+def _look(svc: Services, scm: ScmClient, account: str, rows: Sequence[AtScm]) -> Looked:
+    wanted = {row.ssl_id for row in rows}
     failed: list[str] = []
     changed = 0
     most: int | None = None
@@ -134,7 +138,7 @@ def _in_turn(ids: list[int], most: int | None, now: datetime) -> list[int]:
 
 
 def _by_report(
-    svc: Services, scm: ScmClient, account: str, rows: list[CertificateOrder], wanted: set[int], failed: list[str]
+    svc: Services, scm: ScmClient, account: str, rows: Sequence[AtScm], wanted: set[int], failed: list[str]
 ) -> tuple[int, bool]:
     """How many a few reports changed of the open orders, and whether SCM gives a report; those found leave `wanted`."""
     changed = 0

@@ -39,7 +39,7 @@ from tasks.inventory import looking, writing
 from tasks.renewing import choosing
 from tasks.services import open_services
 
-MANY = 1000
+MANY = 300
 """Certificates that are renewed in one run."""
 
 PAGE = 500

@@ -67,15 +67,15 @@ def test_an_order_that_is_not_there_is_not_found(store: Store) -> None:
 
 def test_open_orders_are_those_that_scm_knows_and_has_not_decided(store: Store, order: Make, now: datetime) -> None:
     """RULES S3: oldest request first."""
-    new = order(ssl_id=2, status=OrderStatus.APPLIED, requested_at=now)
-    old = order(ssl_id=1, status=OrderStatus.REQUESTED, requested_at=now - timedelta(1))
+    order(ssl_id=2, status=OrderStatus.APPLIED, requested_at=now)
+    order(ssl_id=1, status=OrderStatus.REQUESTED, requested_at=now - timedelta(1))
     order(ssl_id=3)
     order(status=OrderStatus.SUBMITTED)
     order(ssl_id=4, status=OrderStatus.APPLIED, deleted_at=now)
     order(ssl_id=5, status=OrderStatus.APPLIED, account="other")
     with store.reading() as session:
-        assert [one.id for one in orders.open_orders(session, "default")] == [old, new]
-        assert [one.id for one in orders.open_orders(session, "default", most=1)] == [old]
+        assert [one.ssl_id for one in orders.open_orders(session, "default")] == [1, 2]
+        assert orders.open_orders(session, "default", most=1) == [(1, now - timedelta(1))]
         assert orders.counts_by_status(session, "default") == {"applied": 1, "requested": 1, "issued": 1, "submitted": 1}
         assert orders.count(session, "default") == 4
 

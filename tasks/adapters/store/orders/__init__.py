@@ -14,6 +14,7 @@ from tasks.adapters.store.orders.changing import (
 )
 from tasks.adapters.store.orders.digests import FACTS
 from tasks.adapters.store.orders.reading import (
+    AtScm,
     by_ids,
     by_ssl_ids,
     changed_since,
@@ -24,7 +25,6 @@ from tasks.adapters.store.orders.reading import (
     holder_of,
     known_ssl_ids,
     named,
-    open_ids,
     open_orders,
     order,
     ssl_ids_named,
@@ -40,6 +40,7 @@ from tasks.adapters.store.orders.waiting import (
 
 __all__ = [
     "FACTS",
+    "AtScm",
     "Upserted",
     "by_ids",
     "by_ssl_ids",
@@ -58,7 +59,6 @@ __all__ = [
     "named",
     "needing_attention",
     "one_after_the_other",
-    "open_ids",
     "open_orders",
     "order",
     "record_event",

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func
@@ -12,6 +13,13 @@ from models.errors import InputError, NotFoundError
 from models.names import normalise
 from models.orders import IMPORTED, Certificate, CertificateOrder, OrderEvent
 from models.status import OPEN_AT_SCM, OrderStatus
+
+
+class AtScm(NamedTuple):
+    """What it takes to ask SCM for an order; many of them cost a hundredth of so many rows."""
+
+    ssl_id: int
+    requested_at: datetime | None
 
 
 def order(session: Session, id_: UUID) -> CertificateOrder:
@@ -39,25 +47,13 @@ def history(session: Session, id_: UUID) -> list[OrderEvent]:
     return list(session.exec(select(OrderEvent).where(OrderEvent.order_id == id_).order_by(col(OrderEvent.at), col(OrderEvent.id))))
 
 
-def open_orders(session: Session, account: str, *, most: int | None = None) -> list[CertificateOrder]:
+def open_orders(session: Session, account: str, *, most: int | None = None) -> list[AtScm]:
     """Orders that SCM knows and has not decided, oldest request first."""
-    return list(session.exec(
-        select(CertificateOrder).where(
-            CertificateOrder.account == account, col(CertificateOrder.status).in_(OPEN_AT_SCM), col(CertificateOrder.ssl_id).is_not(None),
-            col(CertificateOrder.deleted_at).is_(None),
-        ).order_by(col(CertificateOrder.requested_at)).limit(most)
-    ))
-
-
-def open_ids(session: Session, account: str) -> tuple[list[int], datetime | None]:
-    """SCM's ids of the orders of `open_orders`, and when the first of them was requested; without the rows, which may be many."""
-    found = session.exec(
-        select(CertificateOrder.ssl_id, CertificateOrder.requested_at).where(
-            CertificateOrder.account == account, col(CertificateOrder.status).in_(OPEN_AT_SCM), col(CertificateOrder.ssl_id).is_not(None),
-            col(CertificateOrder.deleted_at).is_(None),
-        ).order_by(col(CertificateOrder.requested_at))
-    ).all()
-    return [id_ for id_, _ in found if id_ is not None], next((at for _, at in found if at), None)
+    query: Any = select(CertificateOrder.ssl_id, CertificateOrder.requested_at).where(
+        CertificateOrder.account == account, col(CertificateOrder.status).in_(OPEN_AT_SCM), col(CertificateOrder.ssl_id).is_not(None),
+        col(CertificateOrder.deleted_at).is_(None),
+    )
+    return [AtScm(*row) for row in session.exec(query.order_by(col(CertificateOrder.requested_at)).limit(most))]
 
 
 def named(session: Session, account: str, name: str, *, deleted: bool = False) -> list[CertificateOrder]:
