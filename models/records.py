@@ -124,8 +124,7 @@ class OrderRecord(NamedTuple):
     """Of the row of the report that this is, see `ReportedOrder`; None for details, and for a row of which something could not be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReportedOrder:
+class ReportedOrder(NamedTuple):
     """A row of the report that nobody has read yet: what did not change need not be read (contract 5.17).
 
     `digest` is a hash of 64 bits of the row as SCM wrote it, but for MD5 and SHA-1, which it has only once a certificate was made.
