@@ -4,10 +4,11 @@ The SCM client of an account is made from its secret in Vault and made anew when
 stops the account here, for this process and all others (RULES S1).
 """
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from threading import Lock
 from typing import Any
 
@@ -128,8 +129,16 @@ def _vault(given: Settings) -> Vault:
     ))
 
 
+@cache
+def _keep_what_is_loaded() -> None:
+    """Take what is loaded by now, Prefect above all, out of Python's search for garbage: it stays as long as the process, and each look
+    through all of it takes longer than 1,000 orders."""
+    gc.freeze()
+
+
 @lru_cache(maxsize=1)
 def _services() -> Services:
+    _keep_what_is_loaded()
     return Services(settings(), clock=lambda: datetime.now(UTC))
 
 
