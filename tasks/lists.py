@@ -38,7 +38,7 @@ def details(
 
     Raises: LoginError, SetupError, ThrottledError; and when several are asked for and all fail.
     """
-    answers = together(partial(scm.details, unreadable=unreadable), ids, at_once=at_once)
+    answers = together(partial(scm.details, unreadable=unreadable, patient=False), ids, at_once=at_once)
     if (stop := stop_in(answers)) is not None:
         raise stop
     store([one for one in answers if isinstance(one, OrderRecord)])

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -123,8 +124,9 @@ def _look(svc: Services, scm: ScmClient, account: str, rows: Sequence[AtScm]) ->
         changed, reported = _by_report(svc, scm, account, rows, wanted, failed)
         most = MOST_MISSING_DETAILS if reported else None
     missing = _in_turn(sorted(wanted), most, svc.clock())
+    ask = partial(scm.details, patient=len(missing) <= FEW)
     with ThreadPoolExecutor(svc.settings.scm_concurrency) as pool:
-        records = [one for one in pool.map(lambda ssl_id: _details(scm, ssl_id, failed), missing) if one is not None]
+        records = [one for one in pool.map(lambda ssl_id: _details(ask, ssl_id, failed), missing) if one is not None]
     changed += _store(svc, account, records, failed)
     return Looked(checked=len(rows), changed=changed, failed=tuple(failed))
 
@@ -171,9 +173,9 @@ def _by_report(
     return changed, True
 
 
-def _details(scm: ScmClient, ssl_id: int, failed: list[str]) -> OrderRecord | None:
+def _details(ask: Callable[[int], OrderRecord], ssl_id: int, failed: list[str]) -> OrderRecord | None:
     try:
-        return scm.details(ssl_id)
+        return ask(ssl_id)
     except LoginError:
         raise
     except NotFoundError as error:

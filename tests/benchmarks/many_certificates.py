@@ -1,6 +1,7 @@
 """A database with as many certificates as wanted, to measure the inventory on: `many_certificates.py [NUMBER] --url ADDRESS`.
 
-Half of the certificates are ours with their submissions, the others were found at SCM; a tenth was renewed. PEM texts are as long as real ones.
+Half of the certificates are ours with their submissions, the others were found at SCM; a tenth was renewed. Ours are renewed day by day, so
+that what is due became so within the last day. PEM texts are as long as real ones.
 """
 
 import argparse
@@ -36,6 +37,8 @@ STATUSES = {
 }
 HAS_CERTIFICATE = {OrderStatus.ISSUED, OrderStatus.REVOKED, OrderStatus.EXPIRED}
 
+DAY = timedelta(days=1)
+
 Row = dict[str, Any]
 
 
@@ -66,7 +69,8 @@ def rows(count: int, now: datetime) -> Iterator[tuple[Row, Row | None, Row | Non
         names = [name, f"www.{name}", f"api.{name}"][:1 + number % 3]
         if number % 5000 == 0:
             names.append("shared.d1.example.com")
-        age = timedelta(seconds=chance.randrange(term * 86400)) if status != OrderStatus.EXPIRED else timedelta(days=term + number % 300)
+        until_due = renewal_from(id_, now, now + timedelta(days=term)) - now + DAY if ours else timedelta(days=term)
+        age = until_due * chance.random() if status != OrderStatus.EXPIRED else timedelta(days=term + number % 300)
         start = now - age
         ends = start + timedelta(days=term)
         placed = id_ if ours else None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
+from math import inf
 from threading import Lock
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -52,8 +53,8 @@ class Call:
     query: Mapping[str, str | int] | None = None
     body: Mapping[str, Any] | None = None
     accept: str = "application/json"
-    deadline: float | None = None
-    """Seconds after which it is not sent again; the client's own if left out."""
+    deadline: float = inf
+    """Seconds after which it is not waited for or sent again, when the client's own are more. Pauses that SCM asks for are kept all the same."""
 
 
 class Calls:
@@ -114,8 +115,8 @@ class Calls:
 
     def _repeated(self, call: Call, take: Callable[[requests.Response], T]) -> T:
         """What `take` makes of a good response; a call that only reads is sent again until the deadline."""
-        ends = self._clock() + (self._deadline if call.deadline is None else call.deadline)
-        attempt = 0
+        began = self._clock()
+        ends, attempt = began + self._deadline, 0
         while True:
             try:
                 response = self._in_turn(call, ends)
@@ -129,7 +130,8 @@ class Calls:
             except (TransientError, SetupError) as raised:
                 error, wait = raised, raised.retry_after if isinstance(raised, ThrottledError) else None
             seconds = wait if wait is not None else pause(attempt)
-            if call.repeat is not Repeat.HERE or not _worth_repeating(error) or self._clock() + seconds > ends:
+            last = ends if isinstance(error, ThrottledError) else min(ends, began + call.deadline)
+            if call.repeat is not Repeat.HERE or not _worth_repeating(error) or self._clock() + seconds > last:
                 raise error from None
             logger.info("%s; next try in %.1f s", error, seconds)
             self._sleep(seconds)
@@ -200,7 +202,7 @@ class Calls:
             # A fresh connection each: one that SCM just closed would leave the order in doubt.
             headers["Connection"] = "close"
         connect, read = self._timeout
-        left = max(ends - self._clock(), 1.0)
+        left = max(min(ends - self._clock(), call.deadline), 1.0)
         with self._lock:
             self.count += 1
         try:

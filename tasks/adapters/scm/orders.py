@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from models.errors import NotReadyError
@@ -14,7 +15,10 @@ from tasks.adapters.scm.paging import walk
 from tasks.adapters.scm.values import Unreadable
 
 IMPATIENT = 10.0
-"""Seconds after which a report that fails is not asked for again: a passing 503 or a short Retry-After is waited for, a time-out is not."""
+"""Seconds after which a report that fails is not asked for again: a passing 503 is waited for, a time-out is not."""
+
+AMONG_MANY = 30.0
+"""Seconds for one order of many: some that SCM cannot show must not hold up the others."""
 
 _PEM_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
 
@@ -56,14 +60,14 @@ class OrderCalls:
         maybe after some rows; not `patient`, it is hardly repeated, for a caller that can ask for less at once. `undated` leaves out the rows
         that have a request date.
         """
-        deadline = None if patient else IMPATIENT
         return report.rows(
-            self._calls, window, admin_host=self._admin_host, unreadable=unreadable, undated=undated, deadline=deadline,
+            self._calls, window, admin_host=self._admin_host, unreadable=unreadable, undated=undated, deadline=inf if patient else IMPATIENT,
         )
 
-    def details(self, ssl_id: int, *, unreadable: Callable[[str], None] = logger.warning) -> OrderRecord:
-        """An order's details (contract 5.7). A date that cannot be read is told to `unreadable` and left out. Raises: NotFoundError."""
-        call = Call(method="GET", path=f"/ssl/v1/{ssl_id}", what=f"order {ssl_id}")
+    def details(self, ssl_id: int, *, unreadable: Callable[[str], None] = logger.warning, patient: bool = True) -> OrderRecord:
+        """An order's details (contract 5.7). A date that cannot be read is told to `unreadable` and left out. Not `patient`, it is
+        asked for again for half a minute only. Raises: NotFoundError."""
+        call = Call(method="GET", path=f"/ssl/v1/{ssl_id}", what=f"order {ssl_id}", deadline=inf if patient else AMONG_MANY)
         answer = self._calls.send(call)
         try:
             found = parsing.order(answer.object(), complain=unreadable)

@@ -28,7 +28,7 @@ _HASHES = re.compile(r',?\s*"(?:sha1|md5)"\s*:\s*(?:"[^"]*"|null)')
 
 def rows(
     calls: Calls, window: ReportWindow, *, admin_host: bool, unreadable: Callable[[str], None], undated: bool = False,
-    deadline: float | None = None,
+    deadline: float,
 ) -> Iterator[ReportedOrder]:
     """The rows of a window; see `ScmClient.reported`."""
     call = Call(

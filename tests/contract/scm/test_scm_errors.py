@@ -41,12 +41,14 @@ ROWS: dict[type[CertflowError], list[int]] = {
 CODES = [(code, kind) for kind, codes in ROWS.items() for code in codes]
 
 
+LOGIN = {"base_url": API, "customer_uri": "example", "login": "api", "password": PASSWORD}
+
+
 def client() -> ScmClient:
     """A client whose clock runs only while it sleeps."""
     ticks = [0.0]
-    login = {"base_url": API, "customer_uri": "example", "login": "api", "password": PASSWORD}
     return ScmClient(
-        credentials_from(login), clock=lambda: ticks[0], sleep=lambda seconds: ticks.__setitem__(0, ticks[0] + seconds), deadline=10,
+        credentials_from(LOGIN), clock=lambda: ticks[0], sleep=lambda seconds: ticks.__setitem__(0, ticks[0] + seconds), deadline=10,
     )
 
 
@@ -224,6 +226,32 @@ def test_repeating_ends_by_the_deadline() -> None:
     with pytest.raises(TransientError):
         scm.details(7)
     assert 3 < scm.calls < 20
+
+
+@responses.activate
+def test_one_order_of_many_is_asked_for_half_a_minute_only() -> None:
+    """RULES S3: some that SCM cannot show do not hold up the others"""
+    responses.get(f"{API}/ssl/v1/7", status=500)
+    pauses: list[float] = []
+    scm = ScmClient(credentials_from(LOGIN), clock=lambda: sum(pauses), sleep=pauses.append)
+    with pytest.raises(TransientError):
+        scm.details(7, patient=False)
+    assert scm.calls > 3
+    assert sum(pauses) <= 30
+    with pytest.raises(TransientError):
+        scm.details(7)
+    assert sum(pauses) > 200
+
+
+@responses.activate
+def test_a_pause_that_scm_asks_for_is_kept_for_one_of_many_too() -> None:
+    """contract 4: 429"""
+    pauses: list[float] = []
+    scm = ScmClient(credentials_from(LOGIN), clock=lambda: sum(pauses), sleep=pauses.append)
+    responses.get(f"{API}/ssl/v1/7", status=429, headers={"Retry-After": "60"})
+    responses.get(f"{API}/ssl/v1/7", json={"id": 7, "status": "Issued"})
+    assert scm.details(7, patient=False).ssl_id == 7
+    assert pauses == [60.0]
 
 
 @responses.activate
