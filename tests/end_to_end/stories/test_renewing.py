@@ -221,11 +221,11 @@ def test_what_was_renewed_here_while_scm_was_asked_is_not_taken_for_somebody_els
     faster: list[Any] = []
     details = ScmClient.details
 
-    def overtaken(scm: ScmClient, ssl_id: int) -> Any:
+    def overtaken(scm: ScmClient, ssl_id: int, **more: Any) -> Any:
         if not faster:
             faster.append(None)
             faster[0] = renew_or_reissue.fn("renew", [old], request_id="the faster one")
-        return details(scm, ssl_id)
+        return details(scm, ssl_id, **more)
 
     monkeypatch.setattr(ScmClient, "details", overtaken)
     slower = renew_or_reissue.fn("renew", [old], request_id="the slower one")
