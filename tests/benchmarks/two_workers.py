@@ -77,7 +77,7 @@ class Machines:
         prefect_server.wait_until_ready(children, self.api, home=folder / "prefect")
         self.env = prefect_server.client_environment(own, home=folder / "client", api=self.api)
         self.do("-m", "deployments", "migrate")
-        self.do(str(Path(__file__).with_name("measured.py")), "import_everything")
+        self.do(str(Path(__file__).with_name("ours.py")), "import_everything")
         self.do("-m", "prefect", "work-pool", "create", POOL, "--type", "process")
         self.do("-c", DEPLOY)
 
@@ -87,9 +87,14 @@ class Machines:
         assert done.returncode == 0, (command, done.stdout[-2000:], done.stderr[-2000:])
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """A call of Prefect's API, which on a busy machine now and then has no time (503)."""
+        """A call of Prefect's API, which on a busy machine now and then has no time (503), or does not answer."""
         for _ in range(20):
-            answer = requests.request(method, f"{self.api}/{path}", json=body, timeout=60)
+            try:
+                answer = requests.request(method, f"{self.api}/{path}", json=body, timeout=60)
+            except requests.Timeout:
+                if method != "GET":    # it may have been done
+                    raise
+                continue
             if answer.status_code != 503:
                 break
             time.sleep(1)
