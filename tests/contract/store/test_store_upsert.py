@@ -199,15 +199,6 @@ def test_two_imports_at_once_write_each_row_once(store: Store, record: Record, a
         assert orders.count(session, "default") == 200
 
 
-@pytest.mark.parametrize("said", [r"\N", "\\", r"C:\temp\new\x41", "a\tb", "one\ntwo\r\nthree\r", "\x0b\x1f\u2028", "für \U0001f600", '"quoted"', ""])
-def test_texts_come_back_as_they_were(store: Store, record: Record, now: datetime, said: str) -> None:
-    """Signs that mean something to COPY or to JSON"""
-    facts: dict[str, Any] = {"comments": said, "organization_name": said, "subject_alternative_names": (said,), "custom_fields": ((said, said),)}
-    assert written(store, [record(1, **facts), record(2)], now=now).new == 2
-    found = row(store, 1)
-    assert (found.comments, found.organization_name, found.subject_alternative_names, found.custom_fields) == (said, said, [said], {said: said})
-
-
 def test_ten_thousand_rows_take_a_bounded_number_of_statements(store: Store, record: Record, now: datetime) -> None:
     """DESIGN 5: batches of 1,000 with one query to learn what is known."""
     rows = [record(number, **FACTS) for number in range(1, 10_001)]

@@ -13,6 +13,7 @@ from sqlmodel import col
 
 from models.errors import RejectedError
 from models.orders import CertificateOrder
+from models.records import OrderRecord
 from models.reference import Domain, Organization
 from tasks.adapters.store import Store
 from tasks.adapters.store import orders as queries
@@ -64,6 +65,17 @@ def test_texts_of_any_script_come_back_as_they_went_in(store: Store, order: Call
     with store.reading() as session:
         row = queries.order(session, id_)
         assert (row.comments, row.custom_fields) == (text_, {"Kosten 🔐": text_})
+
+
+@pytest.mark.parametrize("said", [r"\N", "\\", r"C:\temp\new\x41", "a\tb", "one\ntwo\r\nthree\r", "\x0b\x1f\u2028", "für \U0001f600", '"quoted"', ""])
+def test_texts_of_scm_come_back_as_it_said_them(store: Store, record: Callable[..., OrderRecord], now: datetime, said: str) -> None:
+    """Many rows at once: signs that mean something to COPY or to JSON."""
+    facts: dict[str, Any] = {"comments": said, "organization_name": said, "subject_alternative_names": (said,), "custom_fields": ((said, said),)}
+    with store.transaction() as session:
+        assert queries.upsert(session, "default", [record(1, **facts), record(2)], now=now, run=None).new == 2
+    with store.reading() as session:
+        row = queries.by_ssl_ids(session, "default", [1])[1]
+    assert (row.comments, row.organization_name, row.subject_alternative_names, row.custom_fields) == (said, said, [said], {said: said})
 
 
 @pytest.mark.parametrize("facts", [
