@@ -16,7 +16,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from sqlalchemy import event
 
-from models.errors import AmbiguousError, ConflictError, NotFoundError, NotReadyError, RejectedError, RightsError, ThrottledError
+from models.errors import (
+    AmbiguousError,
+    ConflictError,
+    NotFoundError,
+    NotReadyError,
+    RejectedError,
+    RightsError,
+    ThrottledError,
+    TransientError,
+)
 from models.records import Enrolled, ListedOrder, OrderRecord, ReportedOrder
 from models.reference import CertificateProfile, Domain, Organization
 from tasks.adapters.store import Store, migrate, open_store
@@ -85,18 +94,29 @@ class Pretended:
         self._sent(act)
 
     def _sent(self, act: Callable[[], Any]) -> Any:
-        with self._called():
-            fate = self.fates.pop(0) if self.fates else "good"
-            if fate == "throttled":
-                raise ThrottledError("too many requests")
-            if fate == "turned away":
-                raise RightsError("not now", status=403)
-            if fate == "late":
-                self._late.append((self.clock() + LATE, act))
-            answer = act() if fate in {"good", "lost"} else None
-            if fate != "good":
-                raise AmbiguousError(f"the answer was {fate}")
-            return answer
+        """Once it was sent, that SCM is away means that nobody knows: so says the real client (RULES E2)."""
+        sent = False
+        try:
+            with self._called():
+                sent, answer = True, self._fate_of(act)
+        except TransientError as error:
+            if sent:
+                raise AmbiguousError("the answer was away") from error
+            raise
+        return answer
+
+    def _fate_of(self, act: Callable[[], Any]) -> Any:
+        fate = self.fates.pop(0) if self.fates else "good"
+        if fate == "throttled":
+            raise ThrottledError("too many requests")
+        if fate == "turned away":
+            raise RightsError("not now", status=403)
+        if fate == "late":
+            self._late.append((self.clock() + LATE, act))
+        answer = act() if fate in {"good", "lost"} else None
+        if fate != "good":
+            raise AmbiguousError(f"the answer was {fate}")
+        return answer
 
     def _new(self, csr: x509.CertificateSigningRequest, comments: str) -> Enrolled:
         ssl_id = 41001 + len(self.orders)

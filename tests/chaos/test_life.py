@@ -188,3 +188,11 @@ def test_whatever_happens_scm_takes_each_order_once_and_none_is_stuck(life_store
     run_state_machine_as_test(lambda: Life(life_store, pretended, watched), settings=settings(
         max_examples=80, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow],
     ))
+
+
+def test_an_answer_that_is_lost_after_scm_took_it_is_in_doubt(life_store: Any, pretended: Any, watched: Any) -> None:
+    """RULES E2: the pretended client says so as the real one does; else a life would find orders that the product never doubles"""
+    for gap in range(1, 24):
+        life = Life(life_store, pretended, watched)
+        life.order(name=NAMES[0], fates=[], plan={gap: "away"})
+        life.teardown()
