@@ -53,12 +53,15 @@ def look_before(svc: Services, scm: ScmClient, order: CertificateOrder, planned:
 
 def _still_allowed(svc: Services, scm: ScmClient, order: CertificateOrder, planned: Submission) -> Before:
     """What SCM says of the order that is renewed or reissued. Its details are read, unless they were when it was planned."""
+    fresh = planned.claimed_at is None and svc.clock() - planned.created_at < FRESH_FOR
+    if fresh and order.serial_number:
+        return Before(serial_number=order.serial_number, replaced_at=order.replaced_at)
     with svc.store.reading() as session:
         newest = next(iter(certificates.of_order(session, order.id)), None)
         successors = [one for one in renewals.successors(session, [order.id])[order.id] if one.id != planned.order_id]
     known = newest.serial_number if newest else order.serial_number
-    if planned.claimed_at is None and svc.clock() - planned.created_at < FRESH_FOR:
-        return Before(serial_number=order.serial_number or known, replaced_at=order.replaced_at)
+    if fresh:
+        return Before(serial_number=known, replaced_at=order.replaced_at)
     assert order.ssl_id is not None  # noqa: S101 - what SCM does not know is not renewed
     try:
         record = scm.details(order.ssl_id)

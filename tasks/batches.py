@@ -16,11 +16,18 @@ TOGETHER = 100
 
 
 def together(act: Callable[[T], R], items: Iterable[T], *, at_once: int) -> list[R | CertflowError]:
-    """What `act` answers to each item, in their order. An error of ours is an answer too."""
+    """What `act` answers to each item, in their order. An error of ours is an answer too; after a refused login it is that of all that had
+    not begun (RULES S1)."""
+    refused: list[LoginError] = []
 
     def answered(item: T) -> R | CertflowError:
+        if refused:
+            return refused[0]
         try:
             return act(item)
+        except LoginError as error:
+            refused.append(error)
+            return error
         except CertflowError as error:
             return error
 

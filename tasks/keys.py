@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from models.errors import ConflictError, SetupError, TransientError
+from models.errors import CertflowError, ConflictError, SetupError, TransientError
 from models.names import requested_names
 from models.orders import CertificateOrder, Submission
 from models.policy import key_like
@@ -22,19 +22,18 @@ def create(submission_id: UUID) -> None:
     Nothing to do for a customer's own CSR. May run twice, even at once: Vault's check-and-set lets one key win. Raises: SetupError when
     the key that we made before is no longer there: an order for it could never be delivered.
     """
-    with open_services() as svc:
-        _create(svc, submission_id)
+    for _, error in _created([submission_id]).items():
+        raise error
 
 
 @step
 def create_some(submission_ids: Sequence[UUID]) -> list[tuple[UUID, str]]:
     """The same for several; a sentence for each that failed. Raises: TransientError when one of them is worth another try."""
-    with open_services() as svc:
-        _, failed = each(lambda id_: _create(svc, id_), submission_ids, at_once=svc.settings.scm_concurrency)
-        for error in failed.values():
-            if isinstance(error, TransientError):
-                raise error
-        return [(id_, str(error)) for id_, error in failed.items()]
+    failed = _created(submission_ids)
+    for error in failed.values():
+        if isinstance(error, TransientError):
+            raise error
+    return [(id_, str(error)) for id_, error in failed.items()]
 
 
 def create_all(submission_ids: Sequence[UUID]) -> list[tuple[UUID, str]]:
@@ -49,13 +48,24 @@ def create_all(submission_ids: Sequence[UUID]) -> list[tuple[UUID, str]]:
     return failed
 
 
-def _create(svc: Services, submission_id: UUID) -> None:
-    with svc.store.reading() as session:
-        planned = submissions.submission(session, submission_id)
-        order = orders.order(session, planned.order_id)
-    if planned.own_csr or planned.status != SubmissionStatus.PLANNED:
-        return
-    path = f"keys/{submission_id}"
+def _created(submission_ids: Sequence[UUID]) -> dict[UUID, CertflowError]:
+    """Those that failed. Our books are read and written once for all of them: a key that lies in Vault already is found there again."""
+    with open_services() as svc:
+        with svc.store.reading() as session:
+            planned = {
+                id_: one for id_, one in submissions.by_ids(session, submission_ids).items()
+                if not one.own_csr and one.status == SubmissionStatus.PLANNED
+            }
+            its = orders.by_ids(session, [one.order_id for one in planned.values()])
+        made, failed = each(lambda id_: _create(svc, its[planned[id_].order_id], planned[id_]), planned, at_once=svc.settings.scm_concurrency)
+        with svc.store.transaction() as session:
+            submissions.keep_keys(session, made)
+    return failed
+
+
+def _create(svc: Services, order: CertificateOrder, planned: Submission) -> tuple[str, str]:
+    """CSR and SHA-256 of the public key."""
+    path = f"keys/{planned.id}"
     entry = svc.vault.read(path)
     if entry is None and planned.csr:
         raise SetupError(f"the key at {path} is gone from Vault: restore it there, or withdraw order {order.id} and order anew")
@@ -70,9 +80,7 @@ def _create(svc: Services, submission_id: UUID) -> None:
             request = dict(entry.data)
     else:
         request = dict(entry.data)
-    facts = pki.read_csr(request["csr"])
-    with svc.store.transaction() as session:
-        submissions.keep_key(session, submission_id, csr=request["csr"], public_key_sha256=facts.public_key_sha256)
+    return request["csr"], pki.read_csr(request["csr"]).public_key_sha256
 
 
 def _new(svc: Services, order: CertificateOrder, planned: Submission) -> dict[str, str]:

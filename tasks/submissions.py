@@ -1,6 +1,6 @@
 """Send a submission to SCM, once (RULES E1, E2). What a killed or unlucky send leaves behind is settled in `tasks.settling`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -63,8 +63,27 @@ def send(submission_id: UUID) -> str:
 @step
 def send_some(submission_ids: Sequence[UUID]) -> Sent:
     """Send several, as many at once as SCM may be asked. One that fails stops no other; a refused login stops all (RULES S1)."""
+    sent = Sent()
     with open_services() as svc:
-        statuses, failed = each(lambda id_: _send(svc, id_), submission_ids, at_once=svc.settings.scm_concurrency)
+        with svc.store.reading() as session:
+            planned = submissions.by_ids(session, submission_ids)
+            its = orders.by_ids(session, [one.order_id for one in planned.values()])
+        for account in sorted({one.account for one in planned.values()}):
+            sent = sent.with_more(_sent_for(svc, account, {
+                id_: (its[one.order_id], one) for id_, one in planned.items() if one.account == account
+            }))
+    return sent
+
+
+def _sent_for(svc: Services, account: str, planned: Mapping[UUID, tuple[CertificateOrder, Submission]]) -> Sent:
+    """With one login for all of them."""
+    try:
+        with svc.scm(account) as scm:
+            statuses, failed = each(lambda id_: _sent(svc, scm, *planned[id_]), planned, at_once=svc.settings.scm_concurrency)
+    except LoginError:
+        raise
+    except CertflowError as error:    # the account cannot be asked at all
+        return Sent(failed=tuple((id_, str(error)) for id_ in planned))
     return Sent(
         taken=sum(status == SubmissionStatus.SUBMITTED for status in statuses.values()),
         failed=tuple((id_, str(error)) for id_, error in failed.items()),
@@ -82,13 +101,13 @@ def _send(svc: Services, submission_id: UUID) -> str:
     with svc.store.reading() as session:
         planned = submissions.submission(session, submission_id)
         order = orders.order(session, planned.order_id)
-    if planned.status != SubmissionStatus.PLANNED:
-        return planned.status
     with svc.scm(order.account) as scm:
         return _sent(svc, scm, order, planned)
 
 
 def _sent(svc: Services, scm: ScmClient, order: CertificateOrder, planned: Submission) -> str:
+    if planned.status != SubmissionStatus.PLANNED:
+        return planned.status
     before = asking.look_before(svc, scm, order, planned)
     try:
         with svc.store.transaction() as session:
@@ -166,7 +185,8 @@ def _write_down(session: Session, submission_id: UUID, answer: Enrolled, *, now:
         order.renew_id = answer.renew_id or order.renew_id
         return None
     if sent.status == SubmissionStatus.SUBMITTING and (holder is None or holder.origin == IMPORTED or holder.id == order.id):
-        orders.give_way(session, sent.account, answer.ssl_id, to=order.id)
+        if holder is not None:
+            orders.give_way(session, sent.account, answer.ssl_id, to=order.id)
         submissions.submitted(session, sent.id, ssl_id=answer.ssl_id, renew_id=answer.renew_id, now=now, run=this_run())
         return None
     if sent.kind == REISSUE and sent.status in {SubmissionStatus.SUBMITTED, SubmissionStatus.DONE}:

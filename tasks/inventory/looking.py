@@ -111,7 +111,7 @@ def look(wanted: Chosen) -> Seen:
 @step
 def look_ahead(wanted: Chosen) -> Outlook:
     """Which renewals will fail, and how many come in each of the next weeks (RULES R7)."""
-    with open_services() as svc, svc.store.reading() as session:
+    with open_services() as svc, svc.store.reading(streaming=True) as session:
         runway = Runway(
             organizations=reference.rows(session, Organization, wanted.account, vanished=True),
             domains=reference.rows(session, Domain, wanted.account, vanished=True),
@@ -129,7 +129,7 @@ def keys_of_nothing() -> KeysOfNothing:
             left = set(svc.vault.list("keys"))    # before our books are read: a submission is written before its key
         except CertflowError as error:
             return KeysOfNothing(count=None, why_not=str(error))
-        with svc.store.reading() as session:
+        with svc.store.reading(streaming=True) as session:
             for id_ in inventory.submission_ids(session):
                 left.discard(str(id_))
     return KeysOfNothing(count=len(left), some=tuple(sorted(left)[:SHOWN]))

@@ -40,7 +40,7 @@ def write(wanted: Chosen) -> tuple[str, Tally]:
 
 
 def _tables(svc: Services, wanted: Chosen) -> Iterator[str]:
-    with svc.store.reading() as session:
+    with svc.store.reading(streaming=True) as session:
         if svc.store.engine.dialect.name == "postgresql":
             yield from lines.tables(session, wanted)
             return

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from models.errors import InputError, RejectedError
+from models.orders import CertificateOrder
 from models.parameters import REISSUE, RenewParameters
 from models.policy import REISSUE_BY_HAND, RENEW_BY_HAND, RENEW_BY_ITSELF, RenewalFacts, why_not, why_not_at_scm
 from models.status import SubmissionStatus
@@ -135,7 +136,7 @@ def _decide(
     csr = pki.read_csr(wish.csr) if wish.csr else None
     with svc.store.transaction() as session:
         renewals.one_after_the_other(session, order.id)
-        if earlier := _earlier(session, wish, request_id, order.id):    # somebody was faster under the same id
+        if earlier := _earlier(session, wish, request_id, order):    # somebody was faster under the same id
             return earlier
         write = write_reissue if wish.does == REISSUE else write_renewal
         written = write(session, wish, request_id, facts, asked, csr, now=svc.clock())
@@ -147,7 +148,7 @@ def _decide(
 def _under_way(svc: Services, wish: RenewParameters, request_id: str, facts: RenewalFacts) -> Written | None:
     """What an earlier request made, or what somebody else has under way for the same order (RULES E6). Raises: as `_earlier`."""
     with svc.store.reading() as session:
-        if not wish.dry_run and (earlier := _earlier(session, wish, request_id, facts.order.id)):
+        if not wish.dry_run and (earlier := _earlier(session, wish, request_id, facts.order)):
             return earlier
     if wish.does == REISSUE:
         if (sent := facts.reissue) is None:
@@ -167,13 +168,12 @@ def _under_way(svc: Services, wish: RenewParameters, request_id: str, facts: Ren
     return Written(action=wish.does, predecessor=facts.order, order_id=successor.id)
 
 
-def _earlier(session: Session, wish: RenewParameters, request_id: str, order_id: UUID) -> Written | None:
+def _earlier(session: Session, wish: RenewParameters, request_id: str, predecessor: CertificateOrder) -> Written | None:
     """What the first request under this id made of this order (RULES E6).
 
     Raises: InputError when it was asked with other parameters; RejectedError when SCM refused it.
     """
-    predecessor = orders.order(session, order_id)
-    found = submissions.by_request(session, predecessor.account, request_id, scope=str(order_id))
+    found = submissions.by_request(session, predecessor.account, request_id, scope=str(predecessor.id))
     if found is None:
         return None
     if {name: value for name, value in found.wish.items() if name in wish.wish()} != wish.wish():
@@ -212,7 +212,7 @@ def _why_not_at_scm(svc: Services, scm: ScmClient, wish: RenewParameters, facts:
     with svc.store.transaction() as session:
         asking.keep(session, svc, order.account, record)
         newest = next(iter(certificates.of_order(session, order.id)), None)
-        bad = revocations.compromised(session, [pki.read_csr(wish.csr).public_key_sha256] if wish.csr else [])
+        bad = wish.csr and revocations.compromised(session, [pki.read_csr(wish.csr).public_key_sha256])
     if bad:
         return "the key of the csr was reported as compromised and is never used (RULES K5): make a new one"
     known = newest.serial_number if newest else order.serial_number

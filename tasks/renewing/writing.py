@@ -14,6 +14,7 @@ from models.policy import RenewalFacts, key_like
 from models.status import OrderStatus, SubmissionStatus
 from tasks.adapters.pki import CsrFacts
 from tasks.adapters.store import Session, orders, renewals, revocations
+from tasks.adapters.store.rows import event
 from tasks.ordering import refuse_held
 from tasks.renewing.checking import Names
 from tasks.runs import this_run
@@ -55,8 +56,10 @@ def write_renewal(
         ))
         said = f"{wish.revoke_predecessor_after_days} days after its successor {successor.id} is delivered"
         orders.record_event(session, old.id, "revocation planned", said, now=now, run=run, by=by)
-    orders.record_event(session, successor.id, "planned", f"renews order {old.ssl_id}" + _because(wish), now=now, run=run, by=by)
-    orders.record_event(session, old.id, "renewal planned", f"as order {successor.id}" + _because(wish), now=now, run=run, by=by)
+    orders.record_events(session, [
+        event(successor.id, "planned", f"renews order {old.ssl_id}" + _because(wish), now=now, run=run, by=by),
+        event(old.id, "renewal planned", f"as order {successor.id}" + _because(wish), now=now, run=run, by=by),
+    ])
     return Written(action=wish.does, predecessor=old, order_id=successor.id, submission_id=planned.id, new=True)
 
 

@@ -19,11 +19,11 @@ def claim() -> None:
     """The claim sets the status and compares nothing: two may send the same submission."""
     real = submissions.move
 
-    def move(session: Any, id_: Any, old: SubmissionStatus, new: SubmissionStatus, *, attempt: int | None = None, **facts: Any) -> None:
+    def move(session: Any, id_: Any, old: SubmissionStatus, new: SubmissionStatus, *, attempt: int | None = None, **facts: Any) -> Any:
         if (old, new) != (SubmissionStatus.PLANNED, SubmissionStatus.SUBMITTING):
             return real(session, id_, old, new, attempt=attempt, **facts)
         session.execute(update(Submission).where(col(Submission.id) == id_).values(status=new, **facts))
-        return None
+        return submissions.submission(session, id_)
 
     submissions.move = move
 

@@ -112,7 +112,7 @@ def install() -> None:
     for name, told in (
         ("claim", lambda _session, done: ("claim", f"{KIND_OF[done.kind]}: claimed")),
         ("back_to_planned", lambda _session, _done: ("planned again",)),
-        ("keep_key", lambda _session, _done: ("key remembered",)),
+        ("keep_keys", lambda _session, _done: ("key remembered",)),
     ):
         _tag(submissions, name, told)
     _tag(submissions, "submitted", _recorded)

@@ -12,6 +12,9 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
+FEW = 3
+"""Rows for which a COPY, which takes several answers of the server, is not worth its while."""
+
 Row = Sequence[Any]
 Known = Mapping[int, tuple[UUID, int | None]]
 """Orders by SCM's id: our id, and the digest of the row of the report that was written here last."""
@@ -66,8 +69,9 @@ def insert(session: Session, table: str, columns: Sequence[str], rows: Sequence[
         return
     given = map(_stored, zip(*rows, strict=True))
     connection, names = session.connection(), ", ".join(columns)
-    if connection.dialect.name != "postgresql":
-        places = ", ".join("?" * len(columns))
+    postgresql = connection.dialect.name == "postgresql"
+    if not postgresql or len(rows) <= FEW:
+        places = ", ".join(["%s" if postgresql else "?"] * len(columns))
         connection.exec_driver_sql(f"INSERT INTO {table} ({names}) VALUES ({places})", [*zip(*given, strict=True)])  # noqa: S608 - our names
         return
     driver: Any = connection.connection.driver_connection

@@ -58,7 +58,7 @@ def reissue_taken() -> ColumnElement[bool]:
     return exists().where(
         col(Submission.order_id) == col(CertificateOrder.id), col(Submission.kind) == REISSUE,
         col(Submission.status) == SubmissionStatus.SUBMITTED,
-        ~exists().where(col(Certificate.submission_id) == col(Submission.id)),
+        ~exists().where(col(Certificate.order_id) == col(Submission.order_id), col(Certificate.submission_id) == col(Submission.id)),
     )
 
 

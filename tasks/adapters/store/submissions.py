@@ -1,12 +1,12 @@
 """Queries and steps of submissions: plan, claim, record (RULES E1 to E6). A status moves by compare-and-set only."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CursorResult, exists, update
+from sqlalchemy import bindparam, exists, update
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
@@ -24,6 +24,13 @@ def submission(session: Session, id_: UUID) -> Submission:
     if found is None:
         raise NotFoundError(f"there is no submission {id_}")
     return found
+
+
+def by_ids(session: Session, ids: Iterable[UUID]) -> dict[UUID, Submission]:
+    """The submissions with these ids, in their order."""
+    given = list(ids)
+    found = {one.id: one for one in session.exec(select(Submission).where(col(Submission.id).in_(given)))}
+    return {id_: found[id_] for id_ in given if id_ in found}
 
 
 def by_request(session: Session, account: str, request_id: str, scope: str = "") -> Submission | None:
@@ -47,14 +54,15 @@ def of_orders(session: Session, order_ids: Iterable[UUID]) -> dict[UUID, list[Su
 
 
 def sharing_keys(session: Session, order_id: UUID) -> set[UUID]:
-    """Those of an order's submissions whose key another order that is not deleted uses too."""
+    """Those of an order's submissions whose key another order that is not deleted uses too: a successor that was to use it again, or any
+    with the same public key."""
     other, its_order = aliased(Submission), aliased(CertificateOrder)
-    same = (col(other.reuse_of) == col(Submission.id)) | (col(other.public_key_sha256) == col(Submission.public_key_sha256))
+    others = (col(other.order_id) != order_id, col(its_order.id) == col(other.order_id), col(its_order.deleted_at).is_(None))
     return set(session.exec(
         select(Submission.id).where(
-            Submission.order_id == order_id, exists().where(
-                same, col(other.order_id) != order_id, col(its_order.id) == col(other.order_id), col(its_order.deleted_at).is_(None),
-            ),
+            Submission.order_id == order_id,
+            exists().where(*others, col(its_order.predecessor_id) == order_id, col(other.reuse_of) == col(Submission.id))
+            | exists().where(*others, col(other.public_key_sha256) == col(Submission.public_key_sha256)),
         )
     ))
 
@@ -67,26 +75,32 @@ def unsettled(session: Session, account: str, status: SubmissionStatus, order_id
     return list(session.exec(query))
 
 
-def move(session: Session, id_: UUID, old: SubmissionStatus, new: SubmissionStatus, *, attempt: int | None = None, **facts: Any) -> None:
-    """Move a submission along the table of allowed steps, by compare-and-set.
+def move(session: Session, id_: UUID, old: SubmissionStatus, new: SubmissionStatus, *, attempt: int | None = None, **facts: Any) -> Submission:
+    """Move a submission along the table of allowed steps, by compare-and-set; how it stands then.
 
-    Raises: ConflictError when it is no longer `old`, or, with `attempt`, was claimed again since.
+    Raises: ConflictError when it is no longer `old`, or, with `attempt`, was claimed again since; NotFoundError.
     """
     if new not in STEPS[old]:
         raise ValueError(f"no step from {old} to {new}")
     same = [] if attempt is None else [col(Submission.attempts) == attempt]
-    moved = session.execute(update(Submission).where(col(Submission.id) == id_, col(Submission.status) == old, *same).values(status=new, **facts))
-    assert isinstance(moved, CursorResult)  # noqa: S101 - an UPDATE always answers with a cursor
-    if moved.rowcount != 1:
+    moved = session.scalars(
+        update(Submission).where(col(Submission.id) == id_, col(Submission.status) == old, *same).values(status=new, **facts).returning(Submission),
+        execution_options={"synchronize_session": False, "populate_existing": True},
+    ).one_or_none()
+    if moved is None:
+        submission(session, id_)
         raise ConflictError(f"submission {id_} is no longer {old}: another run was faster")
+    return moved
 
 
-def keep_key(session: Session, id_: UUID, *, csr: str, public_key_sha256: str) -> None:
-    """Remember the CSR and public key that lie in Vault. Only while planned: afterwards they are what was sent."""
-    session.execute(
-        update(Submission).where(col(Submission.id) == id_, col(Submission.status) == SubmissionStatus.PLANNED)
-        .values(csr=csr, public_key_sha256=public_key_sha256)
-    )
+def keep_keys(session: Session, keys: Mapping[UUID, tuple[str, str]]) -> None:
+    """Remember the CSRs and the SHA-256 of the public keys that lie in Vault. Only while planned: afterwards they are what was sent."""
+    if keys:
+        session.connection().execute(
+            update(Submission).where(col(Submission.id) == bindparam("submission"), col(Submission.status) == SubmissionStatus.PLANNED)
+            .values(csr=bindparam("its_csr"), public_key_sha256=bindparam("its_key")),
+            [{"submission": id_, "its_csr": csr, "its_key": sha256} for id_, (csr, sha256) in keys.items()],
+        )
 
 
 def claim(
@@ -97,14 +111,13 @@ def claim(
 
     What SCM showed before goes with it: by that a lost renewal or reissue is found again (RULES E5).
     """
-    attempts = submission(session, id_).attempts + 1
-    move(
-        session, id_, SubmissionStatus.PLANNED, SubmissionStatus.SUBMITTING, claimed_at=now, taken_until=None, attempts=attempts,
-        absent_at=[], known_ssl_ids=list(known_ssl_ids), known_serial_number=known_serial_number, known_replaced_at=known_replaced_at, error=None,
+    claimed = move(
+        session, id_, SubmissionStatus.PLANNED, SubmissionStatus.SUBMITTING, claimed_at=now, taken_until=None,
+        attempts=col(Submission.attempts) + 1, absent_at=[], known_ssl_ids=list(known_ssl_ids), known_serial_number=known_serial_number,
+        known_replaced_at=known_replaced_at, error=None,
     )
-    claimed = submission(session, id_)
     _order_follows(session, claimed, OrderStatus.SUBMITTING, now=now)
-    record_event(session, claimed.order_id, "submitting", f"attempt {attempts}", now=now, run=run, by=by)
+    record_event(session, claimed.order_id, "submitting", f"attempt {claimed.attempts}", now=now, run=run, by=by)
     return claimed
 
 
@@ -115,8 +128,8 @@ def submitted(
 
     It is done at once when its certificate is delivered already: another run may have fetched it while this one was in doubt.
     """
-    move(session, id_, SubmissionStatus.SUBMITTING, SubmissionStatus.SUBMITTED, submitted_at=now, error=None)
-    order = session.get(CertificateOrder, submission(session, id_).order_id)
+    sent = move(session, id_, SubmissionStatus.SUBMITTING, SubmissionStatus.SUBMITTED, submitted_at=now, error=None)
+    order = session.get(CertificateOrder, sent.order_id)
     assert order is not None  # noqa: S101 - the foreign key says so
     order.ssl_id, order.renew_id, order.changed_at = ssl_id, renew_id or order.renew_id, now
     if order.status in {OrderStatus.PLANNED, OrderStatus.SUBMITTING}:
@@ -124,7 +137,9 @@ def submitted(
     order.requested_at = order.requested_at or now
     session.flush()
     record_event(session, order.id, "submitted", how or f"SCM took it as {ssl_id}", now=now, run=run, by=by)
-    if session.exec(select(Certificate.id).where(Certificate.submission_id == id_, col(Certificate.delivered_at).is_not(None))).first():
+    if session.exec(select(Certificate.id).where(
+        Certificate.order_id == order.id, Certificate.submission_id == id_, col(Certificate.delivered_at).is_not(None),
+    )).first():
         finish(session, id_)
 
 
@@ -133,35 +148,34 @@ def back_to_planned(session: Session, id_: UUID, *, attempt: int, why: str, coun
 
     An attempt that SCM turned away at the door is not `counted`: it is repeated as often as it takes.
     """
-    move(
+    sent = move(
         session, id_, SubmissionStatus.SUBMITTING, SubmissionStatus.PLANNED, attempt=attempt, error=why, absent_at=[],
         attempts=attempt - (not counted),
     )
-    _order_follows(session, submission(session, id_), OrderStatus.PLANNED, now=now)
-    record_event(session, submission(session, id_).order_id, "planned again", why, now=now, run=run)
+    _order_follows(session, sent, OrderStatus.PLANNED, now=now)
+    record_event(session, sent.order_id, "planned again", why, now=now, run=run)
 
 
 def refused(session: Session, id_: UUID, *, attempt: int, why: str, now: datetime, run: Run | None) -> None:
     """submitting -> refused, final, with SCM's words (RULES E2). Raises: ConflictError, also when another attempt is under way."""
-    move(session, id_, SubmissionStatus.SUBMITTING, SubmissionStatus.REFUSED, attempt=attempt, error=why)
-    _order_follows(session, submission(session, id_), OrderStatus.REFUSED, now=now)
-    record_event(session, submission(session, id_).order_id, "refused", why, now=now, run=run)
+    sent = move(session, id_, SubmissionStatus.SUBMITTING, SubmissionStatus.REFUSED, attempt=attempt, error=why)
+    _order_follows(session, sent, OrderStatus.REFUSED, now=now)
+    record_event(session, sent.order_id, "refused", why, now=now, run=run)
 
 
 def withdrawn(session: Session, id_: UUID, old: SubmissionStatus, *, why: str, now: datetime, run: Run | None, by: str = "") -> None:
     """planned or submitting -> withdrawn, by a person. Raises: ConflictError."""
-    move(session, id_, old, SubmissionStatus.WITHDRAWN, error=why)
-    _order_follows(session, submission(session, id_), OrderStatus.WITHDRAWN, now=now)
-    record_event(session, submission(session, id_).order_id, "withdrawn", why, now=now, run=run, by=by)
+    sent = move(session, id_, old, SubmissionStatus.WITHDRAWN, error=why)
+    _order_follows(session, sent, OrderStatus.WITHDRAWN, now=now)
+    record_event(session, sent.order_id, "withdrawn", why, now=now, run=run, by=by)
 
 
 def order_anew(session: Session, id_: UUID, *, attempt: int, term_days: int, why: str, now: datetime, run: Run | None) -> None:
     """submitting -> planned as a new order, since the profile allows no renewal (RULES R4). Raises: ConflictError."""
-    move(
+    sent = move(
         session, id_, SubmissionStatus.SUBMITTING, SubmissionStatus.PLANNED, attempt=attempt, error=why, absent_at=[], attempts=attempt - 1,
         kind=ENROLL,
     )
-    sent = submission(session, id_)
     session.execute(update(CertificateOrder).where(col(CertificateOrder.id) == sent.order_id).values(term_days=term_days))
     _order_follows(session, sent, OrderStatus.PLANNED, now=now)
     record_event(session, sent.order_id, "ordered anew", f"{why}; a new order takes the renewal's place", now=now, run=run)

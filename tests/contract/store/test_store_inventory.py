@@ -36,7 +36,7 @@ def chosen(now: datetime) -> Chosen:
 
 
 def tables(store: Store, chosen: Chosen) -> list[str]:
-    with store.reading() as session:
+    with store.reading(streaming=True) as session:
         if store.engine.dialect.name == "postgresql":
             return list(written.tables(session, chosen))
         return [table for end in written.pieces(session) if (table := written.piece(session, chosen, end))]
@@ -191,7 +191,7 @@ def test_what_will_need_renewal_is_ours_live_and_not_replaced(
     renewed, declined = ours(7), ours(8)
     order(ssl_id=9, predecessor_id=renewed, status=OrderStatus.APPLIED)
     order(ssl_id=10, predecessor_id=declined, status=OrderStatus.DECLINED)
-    with store.reading() as session:
+    with store.reading(streaming=True) as session:
         found = sorted(inventory.ahead(session, chosen), key=lambda one: one.name)
     assert [(one.name, one.own_csr) for one in found] == [("host1.example.com", False), ("host2.example.com", True), ("host8.example.com", False)]
     assert (found[0].names, found[0].not_before) == (["www.example.com"], now - timedelta(days=1))

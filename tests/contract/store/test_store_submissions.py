@@ -199,8 +199,7 @@ def test_a_key_is_kept_only_while_nothing_was_sent(store: Store, submission: Mak
     """RULES E1: afterwards it is what was sent."""
     ids = [submission(), submission(status=Status.SUBMITTING, csr="sent", public_key_sha256="aa")]
     with store.transaction() as session:
-        for id_ in ids:
-            submissions.keep_key(session, id_, csr="new", public_key_sha256="bb")
+        submissions.keep_keys(session, dict.fromkeys(ids, ("new", "bb")))
     assert [(sent(store, id_).csr, sent(store, id_).public_key_sha256) for id_ in ids] == [("new", "bb"), ("sent", "aa")]
 
 

@@ -38,8 +38,9 @@ def test_an_error_inside_takes_everything_back(store: Store) -> None:
 
 def test_reading_writes_nothing(store: Store) -> None:
     """DESIGN 8.7"""
-    with store.reading() as session:
-        account_state(session, "default")
+    for streaming in (False, True):
+        with store.reading(streaming=streaming) as session, pytest.raises(RuntimeError, match="does not write: 'INSERT"):
+            account_state(session, "default")
     assert accounts(store) == set()
 
 

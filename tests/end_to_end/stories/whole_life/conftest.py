@@ -8,8 +8,12 @@ from typing import Any
 import hvac
 import psycopg
 import pytest
+from sqlalchemy import Engine, event
 
 from tasks import services
+
+LARGE = {"certificate", "certificate_order", "order_event", "submission"}
+"""Tables with a row for each order of an account, maybe a million."""
 
 WORKER_POLICY = Path(__file__).parents[4] / "deployments" / "vault-policies" / "worker.hcl"
 
@@ -49,3 +53,23 @@ def lose_database(nowhere: Any) -> Callable[[], None]:
         services.forget_services()
 
     return act
+
+
+@pytest.fixture
+def read_whole() -> Iterator[set[str]]:
+    """The statements for which SQLite reads one of the large tables from its beginning to its end, without any index. Not those of the tests
+    themselves, which choose nothing, and of the migration that numbers rows."""
+    found: set[str] = set()
+
+    def explain(connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        if connection.dialect.name != "sqlite" or "WHERE" not in statement or "row_number()" in statement:
+            return
+        plan = connection.connection.driver_connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters[0] if many else parameters)
+        for *_, step in plan.fetchall():
+            what, table, *how = step.split()
+            if what == "SCAN" and not how and table.rstrip("_0123456789") in LARGE:
+                found.add(f"{step}: {statement}")
+
+    event.listen(Engine, "before_cursor_execute", explain)
+    yield found
+    event.remove(Engine, "before_cursor_execute", explain)

@@ -81,8 +81,9 @@ def connect(world, path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_whole_life_of_certificates(nowhere, lose_database, order, own_csr, tmp_path) -> None:
-    """DESIGN 1, RULES K6: each line once, everything read back and compared; the worker's policy suffices for all of it"""
+def test_the_whole_life_of_certificates(nowhere, lose_database, order, own_csr, tmp_path, read_whole) -> None:
+    """DESIGN 1, RULES K6: each line once, everything read back and compared; the worker's policy suffices for all of it, and none of its
+    questions reads a whole table"""
     world = nowhere
     connect(world, tmp_path / "account.json")
     _come_to_know(world)
@@ -102,6 +103,7 @@ def test_the_whole_life_of_certificates(nowhere, lose_database, order, own_csr, 
     assert {found[ssl_id]["common_name"] for ssl_id in found.keys() - known.keys()} == {"old.example.com"}    # deletions are lost with the database
     assert poll_orders.fn().delivered == 0
     assert {name: live(world, name) for name in served} == served
+    assert read_whole == set()
 
 
 def _come_to_know(world) -> None:
