@@ -54,15 +54,14 @@ def of_orders(session: Session, order_ids: Iterable[UUID]) -> dict[UUID, list[Su
 
 
 def sharing_keys(session: Session, order_id: UUID) -> set[UUID]:
-    """Those of an order's submissions whose key another order that is not deleted uses too: a successor that was to use it again, or any
-    with the same public key."""
+    """Those of an order's submissions whose key another order that is not deleted uses too."""
     other, its_order = aliased(Submission), aliased(CertificateOrder)
-    others = (col(other.order_id) != order_id, col(its_order.id) == col(other.order_id), col(its_order.deleted_at).is_(None))
+    same = (col(other.reuse_of) == col(Submission.id)) | (col(other.public_key_sha256) == col(Submission.public_key_sha256))
     return set(session.exec(
         select(Submission.id).where(
-            Submission.order_id == order_id,
-            exists().where(*others, col(its_order.predecessor_id) == order_id, col(other.reuse_of) == col(Submission.id))
-            | exists().where(*others, col(other.public_key_sha256) == col(Submission.public_key_sha256)),
+            Submission.order_id == order_id, exists().where(
+                same, col(other.order_id) != order_id, col(its_order.id) == col(other.order_id), col(its_order.deleted_at).is_(None),
+            ),
         )
     ))
 
