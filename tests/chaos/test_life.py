@@ -196,3 +196,4 @@ def test_an_answer_that_is_lost_after_scm_took_it_is_in_doubt(life_store: Any, p
         life = Life(life_store, pretended, watched)
         life.order(name=NAMES[0], fates=[], plan={gap: "away"})
         life.teardown()
+        assert (max(life.outside.keys.values()), life.outside.enrolled[NAMES[0]]) == (1, 1)

@@ -160,6 +160,24 @@ def test_a_connection_that_is_killed_is_worth_another_try(postgres: Any, opening
 
 
 @pytest.mark.postgres
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_connection_that_rested_and_died_meanwhile_is_replaced_unnoticed(
+    postgres: Any, opening: Opening, monkeypatch: pytest.MonkeyPatch, streaming: bool,
+) -> None:
+    """DESIGN 8.2"""
+    monkeypatch.setattr("tasks.adapters.store.engine.RESTED_SECONDS", 0.0)
+    url = postgres.new_database()
+    migrate(url)
+    store = opening(url)
+    pid = text("SELECT pg_backend_pid()")
+    with store.reading(streaming=streaming) as session:
+        before = session.scalar(pid)
+    postgres.do(f"SELECT pg_terminate_backend({before}, 10000)")
+    with store.reading(streaming=streaming) as session:
+        assert session.scalar(pid) != before
+
+
+@pytest.mark.postgres
 def test_a_server_that_went_away_is_worth_waiting_for(postgres: Any, opening: Opening) -> None:
     """DESIGN 8.2: the same store goes on when the server is back."""
     url = postgres.new_database()
